@@ -1,0 +1,74 @@
+"""Learning energy-based models: energies, samplers, methods and exact checks.
+
+An energy ``E`` maps ``(B, *event)`` to ``(B,)``; low means likely, ``p(x) = exp(-E(x)) / Z``.
+"""
+
+import importlib
+import random
+
+import numpy as np
+import torch
+
+from ebmlearn import buffer, diagnostics, energy, evaluate, methods, nets, objectives, sample, targets, train
+from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
+from ebmlearn.energy import grad
+from ebmlearn.methods import MaximumLikelihood, ShortRunGenerator
+from ebmlearn.objectives import ml_gap
+from ebmlearn.sample import langevin, mala, positions, run, ula
+from ebmlearn.train import fit
+
+__version__ = "0.1.0"
+
+# Imported at first use: they need packages that training does not.
+_LAZY = ("data", "viz")
+
+
+def seed(value: int) -> torch.Generator:
+    """Seed Python, numpy and torch; call it at the top of a script or chapter.
+
+    Args:
+        value: The seed, in 0 … 2³² - 1.
+
+    Returns:
+        A torch generator with the same seed, for functions that take ``generator=``.
+    """
+    random.seed(value)
+    np.random.seed(value)
+    torch.manual_seed(value)
+    return torch.Generator().manual_seed(value)
+
+
+def __getattr__(name: str):
+    if name in _LAZY:
+        return importlib.import_module(f"ebmlearn.{name}")
+    raise AttributeError(f"module 'ebmlearn' has no attribute {name!r}")
+
+
+__all__ = [
+    "DataStart",
+    "MaximumLikelihood",
+    "NoiseStart",
+    "ReplayBuffer",
+    "ShortRunGenerator",
+    "buffer",
+    "data",
+    "diagnostics",
+    "energy",
+    "evaluate",
+    "fit",
+    "grad",
+    "langevin",
+    "mala",
+    "methods",
+    "ml_gap",
+    "nets",
+    "objectives",
+    "positions",
+    "run",
+    "sample",
+    "seed",
+    "targets",
+    "train",
+    "ula",
+    "viz",
+]

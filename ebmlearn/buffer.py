@@ -1,0 +1,154 @@
+"""Where chains start: in noise, at the data, or where they stopped last time.
+
+The three starts turn one learning rule into short-run MCMC, contrastive divergence and persistent contrastive divergence
+(see `ebmlearn.methods.maximum_likelihood`). A start gives ``x0 = start.draw(x_data)`` and, once the chains have run,
+takes their ends back by ``start.store(x)``.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+
+class ShuffledIndex(nn.Module):
+    """Indices ``0 … size-1`` in an order that is shuffled anew for each pass; a checkpoint holds order and position.
+
+    Args:
+        size: Number of items, >= 1.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"size is {size}; expected at least one item")
+        self.register_buffer("order", torch.randperm(size))
+        self.register_buffer("position", torch.zeros((), dtype=torch.int64))
+
+    def draw(self, n: int) -> Tensor:
+        """The next ``n`` indices, all different; a remainder shorter than ``n`` is left out of the pass.
+
+        Raises:
+            ValueError: If ``n`` is larger than the number of items.
+        """
+        size = len(self.order)
+        if not 1 <= n <= size:
+            raise ValueError(f"cannot draw {n} different items out of {size}; use a smaller batch or more items")
+        start = int(self.position)
+        if start + n > size:
+            self.order.copy_(torch.randperm(size))
+            start = 0
+        self.position.fill_(start + n)
+        return self.order[start : start + n].clone()
+
+
+class Start(nn.Module, ABC):
+    """Abstract: where chains start."""
+
+    @abstractmethod
+    def draw(self, x_data: Tensor) -> Tensor:
+        """Starting points for as many chains as the batch ``x_data`` has elements, shape ``(B, *event)``."""
+
+    def store(self, x: Tensor) -> None:
+        """Take back the ends of the chains that started at the last draw; only a persistent start keeps them."""
+        return
+
+
+class NoiseStart(Start):
+    """Every chain starts afresh from noise: short-run MCMC (Nijkamp et al. 2019, arXiv:1904.09770).
+
+    Args:
+        law: ``"uniform"`` on ``[-scale, scale]`` or ``"normal"`` with standard deviation ``scale``.
+        scale: Half-width or standard deviation, > 0.
+
+    Raises:
+        ValueError: If ``law`` or ``scale`` is off.
+    """
+
+    def __init__(self, law: str = "uniform", scale: float = 1.0) -> None:
+        super().__init__()
+        if law not in ("uniform", "normal"):
+            raise ValueError(f"law is {law!r}; expected 'uniform' or 'normal'")
+        if not scale > 0:
+            raise ValueError(f"scale is {scale}; expected a number > 0")
+        self.law, self.scale = law, float(scale)
+
+    def draw(self, x_data: Tensor) -> Tensor:
+        return self.like(x_data)
+
+    def like(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Noise of the shape, dtype and device of ``x``."""
+        noise = torch.empty_like(x)
+        if self.law == "normal":
+            return noise.normal_(0, self.scale, generator=generator)
+        return noise.uniform_(-self.scale, self.scale, generator=generator)
+
+    def extra_repr(self) -> str:
+        return f"law={self.law!r}, scale={self.scale}"
+
+
+class DataStart(Start):
+    """Every chain starts at a data point: contrastive divergence (Hinton 2002)."""
+
+    def draw(self, x_data: Tensor) -> Tensor:
+        return x_data.clone()
+
+
+class ReplayBuffer(Start):
+    """A bank of persistent chains: persistent contrastive divergence (Tieleman 2008).
+
+    Each draw takes slots that no other chain of the batch holds, `store` writes the ends back into the same slots, and
+    every slot is visited once before any is visited twice. The bank lives on the module's device and in its
+    ``state_dict``.
+
+    Args:
+        x: Initial states of all chains, shape ``(size, *event)``; copied.
+        restart: Probability, in [0, 1], that a drawn chain starts afresh instead (0: never; Du and Mordatch 2019, arXiv:1903.08689, use 0.05).
+        noise: Where a restarted chain starts; needed when ``restart`` > 0.
+
+    Raises:
+        ValueError: If ``restart`` is not a probability, comes without ``noise``, or ``x`` is not finite.
+    """
+
+    def __init__(self, x: Tensor, *, restart: float = 0.0, noise: NoiseStart | None = None) -> None:
+        super().__init__()
+        if not 0 <= restart <= 1 or (restart > 0 and noise is None):
+            raise ValueError(f"restart is {restart}, noise is {noise}; expected a probability, and a NoiseStart if > 0")
+        if not x.isfinite().all():
+            raise ValueError("the initial states hold values that are not finite")
+        self.restart, self.noise = float(restart), noise
+        self.register_buffer("x", x.detach().clone())
+        self.index = ShuffledIndex(len(x))
+        self._slots: Tensor | None = None
+
+    def draw(self, x_data: Tensor) -> Tensor:
+        if x_data.shape[1:] != self.x.shape[1:]:
+            raise ValueError(
+                f"the buffer holds chains of event shape {tuple(self.x.shape[1:])}, but the batch has shape "
+                f"{tuple(x_data.shape)}; build the buffer from states of the data's shape"
+            )
+        self._slots = self.index.draw(len(x_data))
+        x = self.x[self._slots]
+        if self.noise is not None and self.restart > 0:
+            fresh = torch.rand(len(x), device=x.device) < self.restart
+            x[fresh] = self.noise.like(x[fresh])
+        return x
+
+    def store(self, x: Tensor) -> None:
+        """Write the ends of the chains into the slots they came from, shape ``(B, *event)``.
+
+        Raises:
+            RuntimeError: If no draw is open.
+            ValueError: If ``x`` has another shape than the draw, or is not finite (the bank is left as it was).
+        """
+        if self._slots is None:
+            raise RuntimeError("store without a draw: call draw(x_data) first, once for each store")
+        if x.shape != (len(self._slots), *self.x.shape[1:]):
+            raise ValueError(f"got chains of shape {tuple(x.shape)} for a draw of {len(self._slots)} slots")
+        if not x.isfinite().all():
+            raise ValueError("the chains hold values that are not finite; the buffer was not changed")
+        self.x[self._slots] = x.detach()
+        self._slots = None
+
+    def extra_repr(self) -> str:
+        return f"size={len(self.x)}, event={tuple(self.x.shape[1:])}, restart={self.restart}"

@@ -1,0 +1,128 @@
+"""What every learning method is: nets, optimisers and one ``step``."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ebmlearn.sample import Schedule
+
+OptimizerFactory = Callable[..., torch.optim.Optimizer]
+"""``factory(parameters, lr=...)``, for example ``torch.optim.Adam`` or ``partial(torch.optim.Adam, betas=(0.5, 0.999))``."""
+
+
+class Method(nn.Module, ABC):
+    """Abstract: a learning method. A subclass sets its nets and optimisers in ``__init__`` and writes `step`.
+
+    The ``state_dict`` holds everything that changes in training: nets, buffers, optimisers and update counts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.optimizers: dict[str, torch.optim.Optimizer] = {}
+        self.lr_schedules: dict[str, Schedule] = {}
+        self.updates: dict[str, int] = {}
+        self.accelerator: Any = None
+
+    @abstractmethod
+    def step(self, batch: Tensor) -> dict[str, Tensor]:
+        """One iteration of the paper's algorithm on a batch of data, ``(B, *event)``; returns scalar metrics."""
+
+    def add_optimizer(
+        self, name: str, parameters: Iterable[nn.Parameter], lr: float | Schedule, optimizer: OptimizerFactory
+    ) -> None:
+        """Register the optimiser that ``update(name, loss)`` steps.
+
+        Args:
+            name: Its name, once for each method.
+            parameters: What it optimises.
+            lr: Learning rate > 0, a number or a schedule of the number of updates made.
+            optimizer: ``factory(parameters, lr=...)``.
+        """
+        schedule = lr if callable(lr) else lambda t: float(lr)
+        self.optimizers[name] = optimizer(parameters, lr=schedule(0))
+        self.lr_schedules[name] = schedule
+        self.updates[name] = 0
+
+    def update(self, name: str, loss: Tensor) -> None:
+        """One optimiser step down the gradient of ``loss``; with several ranks, of its mean over them.
+
+        Args:
+            name: Which optimiser.
+            loss: Scalar, shape ``()``.
+
+        Raises:
+            FloatingPointError: If the loss is not finite; the weights are left as they were.
+        """
+        if not loss.isfinite():
+            raise FloatingPointError(f"the loss of {name!r} is {loss.item()}; its update was not made")
+        optimizer = self.optimizers[name]
+        for group in optimizer.param_groups:
+            group["lr"] = self.lr_schedules[name](self.updates[name])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        # The nets are not wrapped for distributed training: gradients in x pass through them many times a step.
+        if self.accelerator is not None and self.accelerator.num_processes > 1:
+            for group in optimizer.param_groups:
+                for p in group["params"]:
+                    p.grad = self.accelerator.reduce(p.grad, reduction="mean")
+        optimizer.step()
+        self.updates[name] += 1
+
+    def settings(self) -> dict[str, str]:
+        """What identifies a configuration, as text: two runs with equal settings continue each other."""
+        found = {"method": type(self).__name__}
+        for name, value in vars(self).items():
+            if isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("_") and name != "training":
+                found[name] = repr(value)
+            elif callable(value) and not isinstance(value, nn.Module):
+                found[name] = describe_schedule(value)
+        for name, module in self.named_children():
+            found[name] = repr(module)
+        for name, optimizer in self.optimizers.items():
+            defaults = {k: v for k, v in optimizer.defaults.items() if k != "lr"}
+            found[f"optimizer of {name}"] = f"{type(optimizer).__name__}({defaults})"
+            found[f"lr of {name}"] = describe_schedule(self.lr_schedules[name])
+        return found
+
+    def get_extra_state(self) -> dict[str, Any]:
+        optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
+        return {"optimizers": optimizers, "updates": dict(self.updates)}
+
+    def set_extra_state(self, state: dict[str, Any]) -> None:
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.updates = dict(state["updates"])
+
+
+def describe_schedule(schedule: Schedule) -> str:
+    """A schedule as text, by some of its values: code cannot be compared, values can."""
+
+    def value(t: int) -> str:
+        try:
+            return f"{schedule(t):.6g}"
+        except (LookupError, ArithmeticError, ValueError):  # a table ends, a formula has a pole: past the run's last step
+            return "undefined"
+
+    return ", ".join(f"{t}: {value(t)}" for t in (0, 1, 10, 100, 1000, 10_000))
+
+
+def weight_average(net: nn.Module, decay: float) -> AveragedModel:
+    """Exponential moving average of a net's weights; call ``.update_parameters(net)`` after each update.
+
+    The average of an energy that was trained with persistent chains is far nearer to the data's density than the last
+    weights, which swing around it.
+
+    Args:
+        net: The net to follow; the average starts as a copy and is itself a module with the net's ``forward``.
+        decay: Weight of the past, in (0, 1); its memory is about ``1 / (1 - decay)`` updates.
+
+    Raises:
+        ValueError: If ``decay`` is not in (0, 1).
+    """
+    if not 0 < decay < 1:
+        raise ValueError(f"decay is {decay}; expected a number in (0, 1), such as 0.999")
+    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True).requires_grad_(False)

@@ -1,0 +1,6 @@
+"""Learning methods: one file, one paper."""
+
+from ebmlearn.methods.maximum_likelihood import MaximumLikelihood
+from ebmlearn.methods.short_run import ShortRunGenerator
+
+__all__ = ["MaximumLikelihood", "ShortRunGenerator"]

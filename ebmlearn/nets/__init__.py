@@ -1,0 +1,6 @@
+"""Networks, with no algorithm inside."""
+
+from ebmlearn.nets.conv import ConvEnergy
+from ebmlearn.nets.mlp import MLPEnergy
+
+__all__ = ["ConvEnergy", "MLPEnergy"]

@@ -1,0 +1,38 @@
+"""Objectives: pure functions of an energy and samples, each a scalar to minimise by backpropagation."""
+
+from torch import Tensor
+
+from ebmlearn.energy import Energy, evaluate
+
+
+def ml_gap(energy: Energy, x_data: Tensor, x_model: Tensor) -> Tensor:
+    """Mean energy of data minus mean energy of model samples; its gradient is that of the negative log-likelihood.
+
+    ``∇_θ -E_data[log p_θ(x)] = E_data[∇_θ E_θ(x)] - E_{p_θ}[∇_θ E_θ(x)]``. The samples are constants: the gradient
+    does not flow through the chain that made them. The *value* is no likelihood: it is near 0 at any fixed point, whatever
+    the density there.
+
+    Args:
+        energy: The energy.
+        x_data: Data, shape ``(B, *event)``.
+        x_model: Samples of the model, shape ``(B', *event)``.
+
+    Returns:
+        The gap, shape ``()``, in units of energy.
+
+    Raises:
+        ValueError: If the event shapes differ or the energy has the wrong shape.
+
+    Example:
+        >>> import torch
+        >>> precision = torch.tensor(2.0, requires_grad=True)
+        >>> gap = ml_gap(lambda x: 0.5 * precision * x.square().sum(1), torch.ones(4, 1), torch.zeros(4, 1))
+        >>> gap.backward()
+        >>> precision.grad  # the data lie farther out than the samples: descent lowers the precision
+        tensor(0.5000)
+    """
+    if x_data.shape[1:] != x_model.shape[1:]:
+        raise ValueError(
+            f"data have event shape {tuple(x_data.shape[1:])}, samples {tuple(x_model.shape[1:])}; they must agree"
+        )
+    return evaluate(energy, x_data).mean() - evaluate(energy, x_model.detach()).mean()

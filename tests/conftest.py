@@ -1,0 +1,43 @@
+"""Shared by all tests: seeds, and a guard against tests that change global state."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+import torch
+
+os.environ.setdefault("EBMLEARN_PROGRESS", "0")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def global_state_kept():
+    """A test that leaves a changed global setting behind fails, instead of a later one."""
+
+    ignored = {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # set by pytest, and by torch at its first use
+
+    def state():
+        return {
+            "dtype": torch.get_default_dtype(),
+            "grad": torch.is_grad_enabled(),
+            "threads": torch.get_num_threads(),
+            "deterministic": torch.are_deterministic_algorithms_enabled(),
+            "cwd": os.getcwd(),
+            "environment": {k: v for k, v in os.environ.items() if k not in ignored},
+        }
+
+    before = state()
+    yield
+    assert state() == before
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(0)

@@ -1,0 +1,52 @@
+"""Objectives: sign, gradient in float64 and closed-form minimiser."""
+
+import pytest
+import torch
+
+from ebmlearn.objectives import ml_gap
+
+
+def precision_energy(a):
+    return lambda x: 0.5 * a * x.square().flatten(1).sum(1)
+
+
+def test_sign_a_flat_energy_becomes_confining():
+    """At a = 0 the model is spread wider than N(0, 1) data: descent must raise a."""
+    a = torch.zeros((), requires_grad=True)
+    ml_gap(precision_energy(a), torch.randn(1000, 2), 3 * torch.randn(1000, 2)).backward()
+    assert a.grad < 0
+
+
+@pytest.mark.parametrize("shape", [(2,), (10,), (1, 3, 3)])
+def test_gradient_is_the_formula(shape):
+    data, model = torch.randn(50, *shape).double(), 2 * torch.randn(40, *shape).double()
+    a = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+    ml_gap(precision_energy(a), data, model).backward()
+    wanted = 0.5 * (data.square().flatten(1).sum(1).mean() - model.square().flatten(1).sum(1).mean())
+    torch.testing.assert_close(a.grad, wanted)
+
+
+@pytest.mark.parametrize("dim", [2, 10])
+def test_descent_with_exact_samples_finds_the_data_variance(dim):
+    """With exact samples of the model the fixed point is the maximum-likelihood precision 1/4, exactly."""
+    data = torch.randn(2000, dim).double()
+    data = 2 * data / data.square().mean().sqrt()
+    noise = torch.randn(2000, dim).double()
+    noise = noise / noise.square().mean().sqrt()
+    a = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    for _ in range(300):
+        (slope,) = torch.autograd.grad(ml_gap(precision_energy(a), data, noise / a.detach().sqrt()), a)
+        a = (a - 0.1 / dim * slope).detach().requires_grad_()
+    assert 1 / a.item() == pytest.approx(4, rel=1e-6)
+
+
+def test_no_gradient_flows_into_the_samples():
+    x = torch.randn(4, 2, requires_grad=True)
+    a = torch.tensor(1.0, requires_grad=True)
+    ml_gap(precision_energy(a), torch.randn(4, 2), x).backward()
+    assert x.grad is None
+
+
+def test_event_shapes_must_agree():
+    with pytest.raises(ValueError, match=r"data have event shape \(2,\), samples \(3,\)"):
+        ml_gap(precision_energy(torch.tensor(1.0)), torch.zeros(4, 2), torch.zeros(4, 3))

@@ -1,0 +1,73 @@
+"""The chain as a generator, on energies where the answer is known."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+
+from ebmlearn.buffer import NoiseStart
+from ebmlearn.methods import ShortRunGenerator
+
+
+def quadratic(x):
+    return 0.5 * x.square().flatten(1).sum(1)
+
+
+@pytest.fixture(params=["normal", "uniform"])
+def generator(request):
+    """On a quadratic energy without noise M(z) = (1 - s²/2)^K z."""
+    return ShortRunGenerator(quadratic, NoiseStart(request.param, 2.0), n_steps=4, step_size=0.5)
+
+
+def test_the_generator_is_the_chain(generator):
+    z = torch.randn(5, 1, 2, 2)
+    torch.testing.assert_close(generator(z), 0.875**4 * z)
+
+
+def test_reconstruction_finds_the_start(generator):
+    x = 0.5 * torch.randn(8, 3)
+    x_hat, errors = generator.reconstruct(x, n_updates=300, lr=0.1)
+    assert errors.shape == (300,) and not x_hat.requires_grad
+    assert errors[0] > 0.1 and (x_hat - x).square().mean() < 1e-6
+
+
+def test_reconstruction_leaves_no_gradient_in_the_net():
+    net = torch.nn.Linear(2, 1)
+    generator = ShortRunGenerator(lambda x: net(x.tanh()).squeeze(1), NoiseStart(), n_steps=2, step_size=0.5)
+    generator.reconstruct(torch.randn(3, 2), n_updates=2)
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_interpolation_starts_and_ends_at_its_ends(generator):
+    z0, z1 = generator.start.draw(torch.empty(2, 4, 3))
+    x = generator.interpolate(z0, z1, 5)
+    assert x.shape == (5, 4, 3)
+    torch.testing.assert_close(x[0], generator(z0), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(x[-1], generator(z1), atol=1e-5, rtol=1e-4)
+
+
+def test_every_point_of_an_interpolation_has_the_law_of_the_start(generator):
+    """A straight line between two uniform starts would be triangular in the middle."""
+    z0, z1 = generator.start.draw(torch.empty(2, 20_000, 1))
+    middle = generator.interpolate(z0, z1, 3)[1] / 0.875**4
+    law = stats.norm(0, 2) if generator.start.law == "normal" else stats.uniform(-2, 4)
+    assert stats.kstest(middle.flatten().numpy(), law.cdf).pvalue > 1e-6
+
+
+def test_noise_adds_its_variance():
+    generator = ShortRunGenerator(quadratic, NoiseStart("normal"), n_steps=1, step_size=0.5, noise_scale=0.5)
+    x = generator(torch.zeros(100_000, 1))
+    assert abs(x.var().item() / 0.25 - 1) < 5 * math.sqrt(2 / 100_000)
+
+
+def test_bad_arguments_are_refused(generator):
+    with pytest.raises(ValueError, match="n_updates is 0"):
+        generator.reconstruct(torch.zeros(1, 2), n_updates=0)
+    with pytest.raises(ValueError, match="expected equal shapes, n >= 2"):
+        generator.interpolate(torch.zeros(1, 2), torch.zeros(2, 2), 3)
+    with pytest.raises(ValueError, match="expected equal shapes, n >= 2"):
+        generator.interpolate(torch.zeros(1, 2), torch.zeros(1, 2), 1)
+    uniform = ShortRunGenerator(quadratic, NoiseStart("uniform", 1.0), n_steps=1, step_size=0.5)
+    with pytest.raises(ValueError, match="outside"):
+        uniform.interpolate(torch.full((1, 2), 2.0), torch.zeros(1, 2), 3)

@@ -1,0 +1,248 @@
+"""The training loop: order of data, hooks, interruption, and every way in which it must refuse to go on."""
+
+import os
+import signal
+
+import pytest
+import torch
+from torch import nn
+
+from ebmlearn.buffer import DataStart
+from ebmlearn.method import Method, describe_schedule, weight_average
+from ebmlearn.methods import MaximumLikelihood
+from ebmlearn.nets import MLPEnergy
+from ebmlearn.train import fit
+
+
+class Mean(Method):
+    """Learns the mean of the data; simple enough to know every number."""
+
+    def __init__(self, lr=0.1, optimizer=torch.optim.SGD):
+        super().__init__()
+        self.mean = nn.Parameter(torch.zeros(()))
+        self.seen = []
+        self.add_optimizer("mean", [self.mean], lr, optimizer)
+
+    def step(self, batch):
+        self.seen += batch.flatten().tolist()
+        loss = 0.5 * (batch - self.mean).square().mean()
+        self.update("mean", loss)
+        return {"loss": loss}
+
+
+def numbers(n=12):
+    return torch.arange(n, dtype=torch.float32)
+
+
+def test_each_pass_sees_every_datum_once_in_a_new_order():
+    method = Mean()
+    fit(method, numbers(), steps=6, batch_size=4)
+    first, second = method.seen[:12], method.seen[12:]
+    assert sorted(first) == sorted(second) == list(range(12)) and first != second
+
+
+def test_a_function_gives_the_batches():
+    method = Mean()
+    fit(method, lambda n: torch.full((n,), 2.0), steps=3, batch_size=5)
+    assert method.seen == [2.0] * 15
+
+
+def test_history_and_hooks_see_every_step():
+    seen = []
+    method = Mean()
+    history = fit(method, numbers(), steps=5, batch_size=12, hooks=[lambda i, m, v: seen.append((i, v["loss"], m))])
+    assert [i for i, _, _ in seen] == [1, 2, 3, 4, 5] and seen[0][2] is method
+    assert torch.equal(history["loss"], torch.stack([v for _, v, _ in seen]))
+    assert not history["loss"].requires_grad
+
+
+def test_updates_follow_the_learning_rate_schedule():
+    method = Mean(lr=lambda t: [0.5, 0.25][t])
+    fit(method, torch.ones(4), steps=2, batch_size=4)
+    assert method.mean.item() == pytest.approx(0.5 + 0.25 * 0.5)
+    assert method.updates == {"mean": 2}
+
+
+def test_weight_average_is_the_recursion():
+    net = nn.Linear(1, 1, bias=False)
+    average = weight_average(net, 0.9)
+    values = []
+    for w in (1.0, 2.0, 4.0):
+        nn.init.constant_(net.weight, w)
+        average.update_parameters(net)
+        values.append(average.module.weight.item())
+    # the first update copies, the others move by a tenth
+    assert values == pytest.approx([1.0, 1.1, 1.39])
+    assert not any(p.requires_grad for p in average.parameters())
+    with pytest.raises(ValueError, match=r"decay is 1\.0"):
+        weight_average(net, 1.0)
+
+
+def test_the_average_belongs_to_the_method():
+    method = MaximumLikelihood(MLPEnergy(2, (8,)), DataStart(), n_steps=1, step_size=0.1, ema=0.5)
+    fit(method, torch.randn(32, 2), steps=3, batch_size=8)
+    assert method.average.n_averaged == 3
+    a, b = method.average.module.net[0].weight, method.energy.net[0].weight
+    assert not torch.equal(a, b) and (a - b).abs().max() < 0.02
+    assert method.average(torch.zeros(4, 2)).shape == (4,)
+
+
+@pytest.mark.parametrize("setting", ["steps", "batch_size", "every"])
+def test_counts_must_be_positive(setting):
+    with pytest.raises(ValueError, match="expected steps, batch_size, every >= 1"):
+        fit(Mean(), numbers(), **{"steps": 1, setting: 0})
+
+
+def test_nan_data_is_refused_before_the_first_step():
+    data = torch.randn(10, 2)
+    data[3, 1] = float("nan")
+    data[7, 0] = float("inf")
+    method = Mean()
+    with pytest.raises(ValueError, match="2 of 10 data are not finite, the first at index 3"):
+        fit(method, data, steps=1, batch_size=4)
+    assert not method.seen
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="batch_size is 20, but there are 12 data"):
+        fit(Mean(), numbers(), steps=1, batch_size=20)
+
+
+def test_a_non_finite_loss_stops_training_and_keeps_weights_and_checkpoint(tmp_path):
+    method = Mean()
+    batches = iter([torch.ones(4), torch.ones(4), torch.full((4,), float("nan"))])
+    with pytest.raises(FloatingPointError) as error:
+        fit(method, lambda n: next(batches), steps=9, batch_size=4, out=tmp_path, every=1)
+    text = str(error.value)
+    assert "training stopped at step 3" in text and "loss = " in text and "Lower the learning rate" in text
+    assert str(tmp_path / "checkpoint.pt") in text
+    assert method.mean.item() == pytest.approx(0.19), "the bad update must not be made"
+    resumed = Mean()
+    fit(resumed, lambda n: torch.ones(n), steps=2, batch_size=4, out=tmp_path, resume=True)
+    assert resumed.mean.item() == pytest.approx(0.19)
+
+
+def test_a_metric_that_is_not_finite_stops_training():
+    class Bad(Mean):
+        def step(self, batch):
+            return super().step(batch) | {"ratio": torch.tensor(float("inf"))}
+
+    with pytest.raises(FloatingPointError, match=r"step 1: ratio not finite\nMetrics at this step: loss = .*ratio = inf"):
+        fit(Bad(), numbers(), steps=2, batch_size=4)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class Breaks(Mean):
+        def step(self, batch):
+            metrics = super().step(batch)
+            if self.updates["mean"] == 3:
+                self.mean.data.fill_(float("nan"))
+            return metrics
+
+    with pytest.raises(FloatingPointError, match="mean is not finite after step 3; no checkpoint was written"):
+        fit(Breaks(), numbers(), steps=9, batch_size=4, out=tmp_path, every=1)
+    kept = Breaks()
+    fit(kept, numbers(), steps=2, batch_size=4, out=tmp_path, resume=True)
+    assert kept.mean.isfinite()
+
+
+def test_an_exploding_chain_is_told_with_the_step():
+    method = MaximumLikelihood(MLPEnergy(2, (8,), reference_std=0.1), DataStart(), n_steps=200, step_size=1.0)
+    with pytest.raises(FloatingPointError, match=r"step 1: a chain is not finite after 200 steps(.|\n)*Metrics.*none yet"):
+        fit(method, torch.randn(64, 2), steps=5, batch_size=16)
+
+
+def test_an_existing_run_is_never_overwritten(tmp_path):
+    fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
+    content = (tmp_path / "checkpoint.pt").read_bytes()
+    with pytest.raises(FileExistsError, match="resume=True to continue that run, or another out"):
+        fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
+    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+
+
+def test_resume_without_a_checkpoint_starts_from_the_beginning(tmp_path):
+    method = Mean()
+    fit(method, numbers(), steps=2, batch_size=4, out=tmp_path / "new", resume=True)
+    assert len(method.seen) == 8 and (tmp_path / "new" / "checkpoint.pt").exists()
+
+
+def test_a_finished_run_resumes_to_nothing_more(tmp_path):
+    history = fit(Mean(), numbers(), steps=4, batch_size=4, out=tmp_path)
+    method = Mean()
+    again = fit(method, numbers(), steps=4, batch_size=4, out=tmp_path, resume=True)
+    assert not method.seen and torch.equal(history["loss"], again["loss"])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"method": lambda: Mean(lr=0.2)}, r"lr of mean: checkpoint 0: 0\.1.* \| this run 0: 0\.2"),
+        ({"method": lambda: Mean(optimizer=torch.optim.Adam)}, r"optimizer of mean: checkpoint SGD.*this run Adam"),
+        ({"batch_size": 6}, r"batch_size: checkpoint 4 \| this run 6"),
+        ({"data": numbers() + 1}, r"data: checkpoint .*crc32"),
+    ],
+)
+def test_another_configuration_is_refused_by_name(tmp_path, change, message):
+    fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
+    content = (tmp_path / "checkpoint.pt").read_bytes()
+    method = change.get("method", Mean)()
+    with pytest.raises(ValueError, match=message):
+        fit(
+            method,
+            change.get("data", numbers()),
+            steps=4,
+            batch_size=change.get("batch_size", 4),
+            out=tmp_path,
+            resume=True,
+        )
+    assert not method.seen and method.mean == 0
+    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+
+
+def test_an_interrupt_ends_the_step_saves_and_resumes_exactly(tmp_path):
+    whole = Mean()
+    torch.manual_seed(3)
+    fit(whole, numbers(), steps=8, batch_size=4)
+
+    def interrupt(step, method, metrics):
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    torch.manual_seed(3)
+    with pytest.raises(KeyboardInterrupt, match=r"after step 5 of 8; saved in .*resume=True"):
+        fit(Mean(), numbers(), steps=8, batch_size=4, out=tmp_path, hooks=[interrupt])
+    assert signal.getsignal(signal.SIGINT) is before
+    resumed = Mean()
+    fit(resumed, numbers(), steps=8, batch_size=4, out=tmp_path, resume=True)
+    assert torch.equal(whole.mean, resumed.mean) and whole.seen[20:] == resumed.seen
+
+
+def test_an_interrupt_without_a_folder_says_so():
+    with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
+        fit(Mean(), numbers(), steps=8, batch_size=4, hooks=[lambda *_: os.kill(os.getpid(), signal.SIGINT)])
+
+
+def test_schedules_are_told_apart_by_their_values():
+    assert describe_schedule(lambda t: 1.0) == describe_schedule(lambda t: 1.0 + 0 * t)
+    assert describe_schedule(lambda t: 1.0) != describe_schedule(lambda t: 1.0 if t < 10_000 else 0.5)
+
+
+def test_the_progress_bar_shows_metrics_only_where_somebody_watches(capsys, monkeypatch):
+    fit(Mean(), numbers(), steps=40, batch_size=4)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("ebmlearn.train.progress_enabled", lambda: True)
+    fit(Mean(), numbers(), steps=40, batch_size=4)
+    assert "40/40" in (text := capsys.readouterr().err) and "loss=" in text
+    fit(Mean(), numbers(), steps=40, batch_size=4, progress=False)
+    assert capsys.readouterr().err == ""
+
+
+def test_progress_is_for_terminals_and_notebooks(monkeypatch):
+    from ebmlearn.progress import progress_enabled
+
+    monkeypatch.setenv("EBMLEARN_PROGRESS", "0")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    assert not progress_enabled()
+    monkeypatch.delenv("EBMLEARN_PROGRESS")
+    assert progress_enabled()
