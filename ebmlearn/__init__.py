@@ -5,6 +5,7 @@ An energy ``E`` maps ``(B, *event)`` to ``(B,)``; low means likely, ``p(x) = exp
 
 import importlib
 import random
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -38,7 +39,7 @@ def seed(value: int) -> torch.Generator:
     return torch.Generator().manual_seed(value)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> ModuleType:
     if name in _LAZY:
         return importlib.import_module(f"ebmlearn.{name}")
     raise AttributeError(f"module 'ebmlearn' has no attribute {name!r}")

@@ -1,8 +1,8 @@
 """Where chains start: in noise, at the data, or where they stopped last time.
 
-The three starts turn one learning rule into short-run MCMC, contrastive divergence and persistent contrastive divergence
-(see `ebmlearn.methods.maximum_likelihood`). A start gives ``x0 = start.draw(x_data)`` and, once the chains have run,
-takes their ends back by ``start.store(x)``.
+The three starts turn one learning rule into short-run MCMC, contrastive divergence and persistent contrastive
+divergence (see `ebmlearn.methods.maximum_likelihood`). A start gives ``x0 = start.draw(x_data)`` and, once
+the chains have run, takes their ends back by ``start.store(x)``.
 """
 
 from abc import ABC, abstractmethod
@@ -12,11 +12,14 @@ from torch import Tensor, nn
 
 
 class ShuffledIndex(nn.Module):
-    """Indices ``0 … size-1`` in an order that is shuffled anew for each pass; a checkpoint holds order and position.
+    """Indices ``0 … size-1`` in an order shuffled anew for each pass; a checkpoint holds order and position.
 
     Args:
         size: Number of items, >= 1.
     """
+
+    order: Tensor
+    position: Tensor
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -33,7 +36,9 @@ class ShuffledIndex(nn.Module):
         """
         size = len(self.order)
         if not 1 <= n <= size:
-            raise ValueError(f"cannot draw {n} different items out of {size}; use a smaller batch or more items")
+            raise ValueError(
+                f"cannot draw {n} different items out of {size}; use a smaller batch or more items"
+            )
         start = int(self.position)
         if start + n > size:
             self.order.copy_(torch.randperm(size))
@@ -50,7 +55,7 @@ class Start(nn.Module, ABC):
         """Starting points for as many chains as the batch ``x_data`` has elements, shape ``(B, *event)``."""
 
     def store(self, x: Tensor) -> None:
-        """Take back the ends of the chains that started at the last draw; only a persistent start keeps them."""
+        """Take back the ends of the chains of the last draw; only a persistent start keeps them."""
         return
 
 
@@ -97,23 +102,28 @@ class DataStart(Start):
 class ReplayBuffer(Start):
     """A bank of persistent chains: persistent contrastive divergence (Tieleman 2008).
 
-    Each draw takes slots that no other chain of the batch holds, `store` writes the ends back into the same slots, and
-    every slot is visited once before any is visited twice. The bank lives on the module's device and in its
+    Each draw takes slots that no other chain of the batch holds, `store` writes the ends back into the same
+    slots, and no slot is visited twice in a pass. The bank lives on the module's device and in its
     ``state_dict``.
 
     Args:
         x: Initial states of all chains, shape ``(size, *event)``; copied.
-        restart: Probability, in [0, 1], that a drawn chain starts afresh instead (0: never; Du and Mordatch 2019, arXiv:1903.08689, use 0.05).
+        restart: Probability, in [0, 1], that a drawn chain starts afresh instead (0: never; Du and Mordatch
+            2019, arXiv:1903.08689, use 0.05).
         noise: Where a restarted chain starts; needed when ``restart`` > 0.
 
     Raises:
         ValueError: If ``restart`` is not a probability, comes without ``noise``, or ``x`` is not finite.
     """
 
+    x: Tensor
+
     def __init__(self, x: Tensor, *, restart: float = 0.0, noise: NoiseStart | None = None) -> None:
         super().__init__()
         if not 0 <= restart <= 1 or (restart > 0 and noise is None):
-            raise ValueError(f"restart is {restart}, noise is {noise}; expected a probability, and a NoiseStart if > 0")
+            raise ValueError(
+                f"restart is {restart}, noise is {noise}; expected a probability, and a NoiseStart if > 0"
+            )
         if not x.isfinite().all():
             raise ValueError("the initial states hold values that are not finite")
         self.restart, self.noise = float(restart), noise
@@ -139,7 +149,8 @@ class ReplayBuffer(Start):
 
         Raises:
             RuntimeError: If no draw is open.
-            ValueError: If ``x`` has another shape than the draw, or is not finite (the bank is left as it was).
+            ValueError: If ``x`` has another shape than the draw, or is not finite (the bank is left as it
+                was).
         """
         if self._slots is None:
             raise RuntimeError("store without a draw: call draw(x_data) first, once for each store")

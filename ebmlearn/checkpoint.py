@@ -1,7 +1,7 @@
 """Checkpoints that survive a crash and restore a run bit for bit.
 
-A file is written under a temporary name, forced to disk and renamed, so there is a whole old one or a whole new one at any
-moment. It ends in the SHA-256 of what precedes it, and is refused if that does not match.
+A file is written under a temporary name, forced to disk and renamed, so there is a whole old one or a whole
+new one at any moment. It ends in the SHA-256 of what precedes it, and is refused if that does not match.
 """
 
 import hashlib
@@ -64,8 +64,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     payload, digest = content[:-_DIGEST_SIZE], content[-_DIGEST_SIZE:]
     if hashlib.sha256(payload).digest() != digest:
         raise ValueError(
-            f"the checkpoint {path} is damaged ({len(content)} bytes, checksum does not match) and was not loaded. "
-            "Restore it from a copy, or move it away to start from the beginning."
+            f"the checkpoint {path} is damaged ({len(content)} bytes, checksum does not match) and "
+            "was not loaded. Restore it from a copy, or move it away to start from the beginning."
         )
     return torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
 

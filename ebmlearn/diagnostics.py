@@ -1,4 +1,7 @@
-"""Diagnostics of chains and of learning with them. `displacement`, `acceptance` and `mean_energy` are for ``run(..., keep=...)``."""
+"""Diagnostics of chains, and of learning with them.
+
+`displacement`, `acceptance` and `mean_energy` are for ``run(..., keep=...)``.
+"""
 
 import torch
 from torch import Tensor
@@ -12,8 +15,8 @@ from ebmlearn.sample import Info, State
 def energy_gap(energy: Energy, x_data: Tensor, x_model: Tensor, *, temperature: float = 1.0) -> Tensor:
     """Energy gap ``d_t = (E_data[E] - E_chain[E]) / T`` (Nijkamp et al. 2020, arXiv:1903.12370, section 3).
 
-    Negative: the update makes the landscape steeper (expansion). Positive: flatter (contraction). A healthy run oscillates
-    about 0; a gap that falls without end is the signature of collapse.
+    Negative: the update makes the landscape steeper (expansion). Positive: flatter (contraction). A healthy
+    run oscillates about 0; a gap that falls without end is the signature of collapse.
 
     Args:
         energy: The energy.
@@ -28,12 +31,16 @@ def energy_gap(energy: Energy, x_data: Tensor, x_model: Tensor, *, temperature: 
         ValueError: If the temperature is not positive, or as `ml_gap`.
     """
     if not temperature > 0:
-        raise ValueError(f"temperature is {temperature}; expected a number > 0 (a chain without noise has none)")
+        raise ValueError(
+            f"temperature is {temperature}; expected a number > 0 (a chain without noise has none)"
+        )
     return ml_gap(energy, x_data, x_model) / temperature
 
 
 def displacement(state: State, info: Info) -> Tensor:
-    """Displacement by the gradient, ``r = E_chain ‖(s²/2) ∇E(x)‖`` (arXiv:1903.12370); average over steps for ``r_t``.
+    """Displacement by the gradient, ``r = E_chain ‖(s²/2) ∇E(x)‖`` (arXiv:1903.12370).
+
+    Its average over the steps of a chain is ``r_t``.
 
     Returns:
         Mean over the chains of the length of the drift of this step, shape ``()``, in units of ``x``.

@@ -1,13 +1,15 @@
 """Energies: what the whole package is about, in one signature.
 
-An energy is any callable ``E`` that maps a batch ``x`` of shape ``(B, *event)`` to ``(B,)``. Low energy means likely:
+An energy is any callable ``E`` that maps a batch ``x`` of shape ``(B, *event)`` to ``(B,)``. Low is likely:
 ``p(x) = exp(-E(x)) / Z``. A network, a lambda and the closed forms below are all energies. The closed forms
-also know ``log Z`` and how to draw independent samples: they are the exact answers that learned energies are held to.
+also know ``log Z`` and how to draw independent samples: they are the exact answers that learned energies
+are held to.
 """
 
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +29,8 @@ def evaluate(energy: Energy, x: Tensor) -> Tensor:
         Energies, shape ``(B,)``.
 
     Raises:
-        ValueError: If ``energy(x)`` is not of shape ``(B,)``. A network that ends in ``(B, 1)`` is the usual cause;
-            subtracting two such tensors would broadcast in silence elsewhere.
+        ValueError: If ``energy(x)`` is not of shape ``(B,)``. A network that ends in ``(B, 1)`` is the
+            usual cause; subtracting two such tensors would broadcast in silence elsewhere.
     """
     value = energy(x)
     if value.shape != x.shape[:1]:
@@ -45,7 +47,8 @@ def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tens
 
     Args:
         energy: The energy.
-        x: Batch, shape ``(B, *event)``; not modified, and no gradient is accumulated in it or in any parameter.
+        x: Batch, shape ``(B, *event)``; not modified, and no gradient is accumulated in it or in any
+            parameter.
         create_graph: Keep the graph, so that the result can be differentiated (by ``x`` and by parameters).
 
     Returns:
@@ -65,8 +68,8 @@ def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tens
         value = evaluate(energy, x)
         if not value.requires_grad:
             raise ValueError(
-                "the energy does not depend on x, or was detached inside energy(x): its gradient is undefined. "
-                "Remove .detach(), .data, .item() or torch.no_grad() from the energy."
+                "the energy does not depend on x, or was detached inside energy(x): its gradient is "
+                "undefined. Remove .detach(), .data, .item() or torch.no_grad() from the energy."
             )
         (slope,) = torch.autograd.grad(value.sum(), x, create_graph=create_graph)
     return (value, slope) if create_graph else (value.detach(), slope)
@@ -115,11 +118,17 @@ class Gaussian(ExactEnergy):
         tensor([1.])
     """
 
+    mean: Tensor
+    factor: Tensor
+    precision: Tensor
+
     def __init__(self, mean: Tensor, cov: Tensor) -> None:
         super().__init__()
         d = mean.numel()
         if cov.shape != (d, d):
-            raise ValueError(f"cov has shape {tuple(cov.shape)}; expected ({d}, {d}) for a mean with {d} elements")
+            raise ValueError(
+                f"cov has shape {tuple(cov.shape)}; expected ({d}, {d}) for a mean with {d} elements"
+            )
         factor, failed = torch.linalg.cholesky_ex(cov)
         if failed or not torch.equal(cov, cov.T):
             raise ValueError("cov is not symmetric positive definite; check it with torch.linalg.eigvalsh")
@@ -134,7 +143,9 @@ class Gaussian(ExactEnergy):
         return 0.5 * (delta @ self.precision * delta).sum(1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        noise = torch.randn(n, len(self.factor), generator=generator, dtype=self.mean.dtype, device=self.mean.device)
+        noise = torch.randn(
+            n, len(self.factor), generator=generator, dtype=self.mean.dtype, device=self.mean.device
+        )
         return self.mean + (noise @ self.factor.T).reshape(n, *self.event_shape)
 
 
@@ -150,15 +161,23 @@ class GaussianMixture(ExactEnergy):
         ValueError: If a shape, a standard deviation or a weight is off.
     """
 
+    means: Tensor
+    std: Tensor
+    weights: Tensor
+
     def __init__(self, means: Tensor, std: float | Tensor, weights: Tensor | None = None) -> None:
         super().__init__()
         if means.ndim != 2:
-            raise ValueError(f"means has shape {tuple(means.shape)}; expected (K, d), one row for each component")
+            raise ValueError(
+                f"means has shape {tuple(means.shape)}; expected (K, d), one row for each component"
+            )
         k, d = means.shape
         scale = torch.as_tensor(std, dtype=means.dtype, device=means.device).expand(k).clone()
         prob = torch.full_like(scale, 1 / k) if weights is None else weights.to(means) / weights.sum()
         if prob.shape != (k,) or not (prob > 0).all() or not (scale > 0).all():
-            raise ValueError(f"std and weights must be positive, and weights of shape ({k},); got {std} and {weights}")
+            raise ValueError(
+                f"std and weights must be positive, and weights of shape ({k},); got {std} and {weights}"
+            )
         self.event_shape = (d,)
         self.register_buffer("means", means)
         self.register_buffer("std", scale)
@@ -207,10 +226,10 @@ class Ring(ExactEnergy):
         return 0.5 * ((r - self.radius) / self.width).square()
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        # Rejection: r exp(-E) lies under its tangent in log r at the mode m, which is a Gaussian centred at `centre`.
+        # Rejection: log r is below its tangent at the mode, so r exp(-E) is below a Gaussian around `centre`.
         mode = 0.5 * (self.radius + math.sqrt(self.radius**2 + 4 * self.width**2))
         centre = self.radius + self.width**2 / mode
-        options = {"generator": generator, "dtype": self.log_z.dtype, "device": self.log_z.device}
+        options: Any = {"generator": generator, "dtype": self.log_z.dtype, "device": self.log_z.device}
         radius = torch.empty(0, dtype=self.log_z.dtype, device=self.log_z.device)
         while len(radius) < n:
             r = centre + self.width * torch.randn(2 * n, **options)
@@ -223,8 +242,8 @@ class Ring(ExactEnergy):
 class DoubleWell(ExactEnergy):
     """Two wells at ``x₁ = ±position``, ``E(x) = barrier ((x₁/position)² - 1)² + ½ Σ_{i>1} x_i²``.
 
-    The one-dimensional ``Z`` of the first coordinate is a trapezoidal sum over 20,001 points in float64, which is exact to rounding for
-    an integrand that is smooth and vanishes at both ends.
+    The one-dimensional ``Z`` of the first coordinate is a trapezoidal sum over 20,001 points in float64,
+    which is exact to rounding for an integrand that is smooth and vanishes at both ends.
 
     Args:
         barrier: Energy of the barrier at ``x₁ = 0`` above the wells, > 0.
@@ -249,13 +268,15 @@ class DoubleWell(ExactEnergy):
         return self.barrier * well + 0.5 * x[:, 1:].square().sum(1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
-        # Rejection for u = |x₁|/position: (u² - 1)² >= (u - 1)², so a Gaussian at 1 of variance 1/(2 barrier) is above.
-        options = {"generator": generator, "dtype": self.log_z.dtype, "device": self.log_z.device}
+        # Rejection for u = |x₁|/position: (u² - 1)² >= (u - 1)², so a Gaussian around 1 lies above.
+        options: Any = {"generator": generator, "dtype": self.log_z.dtype, "device": self.log_z.device}
         u = torch.empty(0, dtype=self.log_z.dtype, device=self.log_z.device)
         while len(u) < n:
             v = 1 + torch.randn(2 * n, **options) / math.sqrt(2 * self.barrier)
             excess = (v.square() - 1).square() - (v - 1).square()
-            u = torch.cat([u, v[(v > 0) & (torch.rand(2 * n, **options) < torch.exp(-self.barrier * excess))]])
+            u = torch.cat(
+                [u, v[(v > 0) & (torch.rand(2 * n, **options) < torch.exp(-self.barrier * excess))]]
+            )
         x = torch.randn(n, *self.event_shape, **options)
         x[:, 0] = self.position * u[:n] * torch.where(torch.rand(n, **options) < 0.5, -1.0, 1.0)
         return x

@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ebmlearn.sample import Schedule
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
-"""``factory(parameters, lr=...)``, for example ``torch.optim.Adam`` or ``partial(torch.optim.Adam, betas=(0.5, 0.999))``."""
+"""``factory(parameters, lr=...)``: ``torch.optim.Adam``, or a ``partial`` of it with other betas."""
 
 
 class Method(nn.Module, ABC):
@@ -29,7 +29,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def step(self, batch: Tensor) -> dict[str, Tensor]:
-        """One iteration of the paper's algorithm on a batch of data, ``(B, *event)``; returns scalar metrics."""
+        """One iteration of the paper's algorithm on a batch, ``(B, *event)``; returns scalar metrics."""
 
     def add_optimizer(
         self, name: str, parameters: Iterable[nn.Parameter], lr: float | Schedule, optimizer: OptimizerFactory
@@ -64,7 +64,7 @@ class Method(nn.Module, ABC):
             group["lr"] = self.lr_schedules[name](self.updates[name])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        # The nets are not wrapped for distributed training: gradients in x pass through them many times a step.
+        # Nets are not wrapped for distributed training: gradients in x pass through them many times a step.
         if self.accelerator is not None and self.accelerator.num_processes > 1:
             for group in optimizer.param_groups:
                 for p in group["params"]:
@@ -76,7 +76,9 @@ class Method(nn.Module, ABC):
         """What identifies a configuration, as text: two runs with equal settings continue each other."""
         found = {"method": type(self).__name__}
         for name, value in vars(self).items():
-            if isinstance(value, (bool, int, float, str, tuple)) and not name.startswith("_") and name != "training":
+            if name.startswith("_") or name == "training":
+                continue
+            if isinstance(value, (bool, int, float, str, tuple)):
                 found[name] = repr(value)
             elif callable(value) and not isinstance(value, nn.Module):
                 found[name] = describe_schedule(value)
@@ -104,7 +106,7 @@ def describe_schedule(schedule: Schedule) -> str:
     def value(t: int) -> str:
         try:
             return f"{schedule(t):.6g}"
-        except (LookupError, ArithmeticError, ValueError):  # a table ends, a formula has a pole: past the run's last step
+        except (LookupError, ArithmeticError, ValueError):  # past the run's last step: a table ends
             return "undefined"
 
     return ", ".join(f"{t}: {value(t)}" for t in (0, 1, 10, 100, 1000, 10_000))
@@ -113,11 +115,12 @@ def describe_schedule(schedule: Schedule) -> str:
 def weight_average(net: nn.Module, decay: float) -> AveragedModel:
     """Exponential moving average of a net's weights; call ``.update_parameters(net)`` after each update.
 
-    The average of an energy that was trained with persistent chains is far nearer to the data's density than the last
-    weights, which swing around it.
+    The average of an energy that was trained with persistent chains is far nearer to the data's density
+    than the last weights, which swing around it.
 
     Args:
-        net: The net to follow; the average starts as a copy and is itself a module with the net's ``forward``.
+        net: The net to follow; the average starts as a copy and is itself a module with the net's
+            ``forward``.
         decay: Weight of the past, in (0, 1); its memory is about ``1 / (1 - decay)`` updates.
 
     Raises:
@@ -125,4 +128,5 @@ def weight_average(net: nn.Module, decay: float) -> AveragedModel:
     """
     if not 0 < decay < 1:
         raise ValueError(f"decay is {decay}; expected a number in (0, 1), such as 0.999")
-    return AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True).requires_grad_(False)
+    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return average.requires_grad_(False)

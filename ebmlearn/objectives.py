@@ -6,11 +6,13 @@ from ebmlearn.energy import Energy, evaluate
 
 
 def ml_gap(energy: Energy, x_data: Tensor, x_model: Tensor) -> Tensor:
-    """Mean energy of data minus mean energy of model samples; its gradient is that of the negative log-likelihood.
+    """Mean energy of data minus mean energy of model samples; its gradient is that of the negative
+    log-likelihood.
 
-    ``∇_θ -E_data[log p_θ(x)] = E_data[∇_θ E_θ(x)] - E_{p_θ}[∇_θ E_θ(x)]``. The samples are constants: the gradient
-    does not flow through the chain that made them. The *value* is no likelihood: it is near 0 at any fixed point, whatever
-    the density there.
+    ``∇_θ -E_data[log p_θ(x)] = E_data[∇_θ E_θ(x)] - E_{p_θ}[∇_θ E_θ(x)]``. The samples are constants: the
+    gradient
+    does not flow through the chain that made them. The *value* is no likelihood: it is near 0 at any fixed
+    point, whatever the density there.
 
     Args:
         energy: The energy.
@@ -33,6 +35,7 @@ def ml_gap(energy: Energy, x_data: Tensor, x_model: Tensor) -> Tensor:
     """
     if x_data.shape[1:] != x_model.shape[1:]:
         raise ValueError(
-            f"data have event shape {tuple(x_data.shape[1:])}, samples {tuple(x_model.shape[1:])}; they must agree"
+            f"data have event shape {tuple(x_data.shape[1:])}, samples {tuple(x_model.shape[1:])}; "
+            "they must agree"
         )
     return evaluate(energy, x_data).mean() - evaluate(energy, x_model.detach()).mean()

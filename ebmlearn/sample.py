@@ -1,16 +1,16 @@
 """Markov chain Monte Carlo: kernels, and the one loop that runs them.
 
-A kernel is a pair of functions, ``init(x) -> State`` and ``step(state) -> (State, Info)``; `run` repeats the step.
-Langevin dynamics is written everywhere as
+A kernel is a pair of functions, ``init(x) -> State`` and ``step(state) -> (State, Info)``; `run` repeats
+the step. Langevin dynamics is written everywhere as
 
     x ← x - (s²/2) ∇E(x) + σ ε,    ε ~ N(0, I),
 
-with step size ``s`` and noise scale ``σ``. It samples ``exp(-E/T)`` at temperature ``T = (σ/s)²``: only ``σ = s``, the
-default, samples the energy's own density. Every kernel says its temperature.
+with step size ``s`` and noise scale ``σ``. It samples ``exp(-E/T)`` at temperature ``T = (σ/s)²``: only ``σ
+= s``, the default, samples the energy's own density. Every kernel says its temperature.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
 import torch
 from torch import Tensor
@@ -27,7 +27,8 @@ Bounds = tuple[float, float]
 
 
 class State(NamedTuple):
-    """Where a batch of chains stands. Value and gradient are at ``x``, or None where no kernel needed them yet."""
+    """Where a batch of chains stands. Value and gradient are at ``x``, or None where no kernel needed them
+    yet."""
 
     x: Tensor
     energy: Tensor | None = None
@@ -42,7 +43,8 @@ class Info(NamedTuple):
         energy: ``E(x)``, shape ``(B,)``.
         grad: ``∇E(x)``, shape ``(B, *event)``.
         step_size: The step size ``s`` that was used.
-        acceptance: Probability with which each move was accepted, shape ``(B,)``; None for an unadjusted kernel.
+        acceptance: Probability with which each move was accepted, shape ``(B,)``; None for an unadjusted
+            kernel.
     """
 
     energy: Tensor
@@ -76,14 +78,15 @@ def ula(
 ) -> Kernel:
     """Unadjusted Langevin algorithm: ``x ← x - (s²/2) ∇E(x) + σ ε``, one gradient a step.
 
-    Its stationary law is biased: on ``N(0, 1)`` the variance is ``1 / (1 - s²/4)``, and there is none for ``s >= 2``.
+    Its stationary law is biased: on ``N(0, 1)`` the variance is ``1 / (1 - s²/4)``, and there is none for
+    ``s >= 2``.
 
     Args:
         energy: The energy, any event shape.
         step_size: ``s`` > 0, a number or a schedule.
         noise_scale: ``σ`` >= 0, a number or a schedule; ``step_size`` if None (temperature 1).
-        bounds: Reflect the chain at these bounds (which keeps the mass inside, where clamping would pile it up on
-            the edge).
+        bounds: Reflect the chain at these bounds (which keeps the mass inside, where clamping would pile it
+            up on the edge).
         create_graph: Keep the graph through the chain, to differentiate its end by its start.
         generator: Source of the noise; torch's global one if None.
 
@@ -91,7 +94,8 @@ def ula(
         The kernel.
 
     Raises:
-        ValueError: If ``step_size`` is not positive, ``noise_scale`` is negative or ``bounds`` are not in order.
+        ValueError: If ``step_size`` is not positive, ``noise_scale`` is negative or ``bounds`` are not in
+            order.
     """
     size, noise, temperature = _settings(step_size, noise_scale)
     reflect = _reflection(bounds)
@@ -146,7 +150,9 @@ def mala(
     def step(state: State) -> tuple[State, Info]:
         s, sigma = size(state.t), noise(state.t)
         if sigma == 0:
-            raise ValueError(f"mala needs a positive noise_scale; got 0 at step {state.t}. Use ula for T = 0.")
+            raise ValueError(
+                f"mala needs a positive noise_scale; got 0 at step {state.t}. Use ula for T = 0."
+            )
         value, slope = _value_and_grad(energy, state)
         noise_out = _normal_like(state.x, generator)
         x = torch.add(state.x, slope, alpha=-0.5 * s * s).add_(noise_out, alpha=sigma)
@@ -158,7 +164,9 @@ def mala(
             inside = ((x >= low) & (x <= high)).flatten(1).all(1)
             log_ratio = torch.where(inside, log_ratio, -torch.inf)
         log_ratio = torch.where(new_value == torch.inf, -torch.inf, log_ratio)
-        _check_finite(log_ratio, x, "a proposal of mala has an undefined acceptance probability", allow_inf=True)
+        _check_finite(
+            log_ratio, x, "a proposal of mala has an undefined acceptance probability", allow_inf=True
+        )
         uniform = torch.rand(value.shape, generator=generator, dtype=value.dtype, device=value.device)
         accept = uniform.log() < log_ratio
         wide = accept.reshape(-1, *[1] * (x.ndim - 1))
@@ -200,14 +208,14 @@ def run(
         kernel: The transition, for example `ula` or `mala`.
         x: Starting points, shape ``(B, *event)``; not modified. With ``n_steps=0`` it comes back as it is.
         n_steps: Number of steps, >= 0.
-        keep: What to record, a function of the state after a step and of that step's info. `positions` keeps the
-            trajectory; the functions in `ebmlearn.diagnostics` keep one number a step.
+        keep: What to record, a function of the state after a step and of that step's info. `positions`
+            keeps the trajectory; the functions in `ebmlearn.diagnostics` keep one number a step.
         every: Record every so many steps; the first record is after step ``every``.
         progress: Show a progress bar.
 
     Returns:
-        The last ``x``, shape ``(B, *event)``; with ``keep``, a pair of it and the records stacked along a new first
-        dimension, ``(n_steps // every, ...)``.
+        The last ``x``, shape ``(B, *event)``; with ``keep``, a pair of it and the records stacked along a
+        new first dimension, ``(n_steps // every, ...)``.
 
     Raises:
         ValueError: If ``n_steps`` is negative, ``x`` has no batch dimension or nothing would be recorded.
@@ -220,9 +228,13 @@ def run(
         (torch.Size([3, 2]), torch.Size([10, 3, 2]), 1.0)
     """
     if n_steps < 0 or x.ndim < 1:
-        raise ValueError(f"expected n_steps >= 0 and x of shape (B, *event); got {n_steps} and {tuple(x.shape)}")
+        raise ValueError(
+            f"expected n_steps >= 0 and x of shape (B, *event); got {n_steps} and {tuple(x.shape)}"
+        )
     if keep and not 1 <= every <= n_steps:
-        raise ValueError(f"keep with every={every} records nothing in n_steps={n_steps}; use 1 <= every <= n_steps")
+        raise ValueError(
+            f"keep with every={every} records nothing in n_steps={n_steps}; use 1 <= every <= n_steps"
+        )
     kept = []
     state = kernel.init(x)
     for i in tqdm(range(n_steps), disable=not (progress and progress_enabled()), leave=False):
@@ -234,7 +246,7 @@ def run(
     return (state.x, torch.stack(kept)) if keep else state.x
 
 
-def langevin(energy: Energy, x: Tensor, *, n_steps: int, **settings) -> Tensor:
+def langevin(energy: Energy, x: Tensor, *, n_steps: int, **settings: Any) -> Tensor:
     """`run` of `ula`: the short form for ``n_steps`` of Langevin dynamics.
 
     Args:
@@ -308,6 +320,6 @@ def _check_finite(value: Tensor, x: Tensor, what: str, allow_inf: bool = False) 
         n = int(bad.reshape(len(x), -1).any(1).sum())
         raise FloatingPointError(
             f"{what} ({n} of {len(x)} chains). The step is too large for this energy, or the energy itself "
-            "is not finite: lower step_size, bound the energy's slope (smaller learning rate, a Gaussian reference "
-            "term) or start the chains nearer to the data."
+            "is not finite: lower step_size, bound the energy's slope (smaller learning rate, a Gaussian "
+            "reference term) or start the chains nearer to the data."
         )

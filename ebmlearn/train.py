@@ -43,13 +43,14 @@ def fit(
 
     Args:
         method: The method; trained in place.
-        data: All data, shape ``(N, *event)``, drawn in an order shuffled for each pass; or a function of the batch size that
-            gives a batch (``target.sample`` for infinite data).
+        data: All data, shape ``(N, *event)``, drawn in an order shuffled for each pass; or a function of
+            the batch size that gives a batch (``target.sample`` for infinite data).
         steps: Number of iterations in all, counting those of a resumed run.
         batch_size: Elements in a batch.
         out: Folder for ``checkpoint.pt``; made if absent. None: nothing is written.
         every: Save every so many steps, at the end and when interrupted.
-        resume: Continue from the checkpoint in ``out``, bit for bit; start from the beginning if there is none yet.
+        resume: Continue from the checkpoint in ``out``, bit for bit; start from the beginning if there is
+            none yet.
         accelerator: A ``accelerate.Accelerator``: places the method on its device and averages gradients over
             ranks.
         hooks: Functions called after each step.
@@ -60,7 +61,8 @@ def fit(
 
     Raises:
         FileExistsError: If ``out`` holds a checkpoint and ``resume`` is False: nothing is overwritten.
-        ValueError: If an argument or the data is off, or the checkpoint is damaged or of another configuration.
+        ValueError: If an argument or the data is off, or the checkpoint is damaged or of another
+            configuration.
         FloatingPointError: If a loss, a chain or a metric is not finite; the last good checkpoint is kept.
         KeyboardInterrupt: If interrupted: after the current step, with a checkpoint.
     """
@@ -74,11 +76,16 @@ def fit(
     device = next(method.parameters()).device
     settings = {**method.settings(), "data": _fingerprint(data), "batch_size": str(batch_size)}
     settings["ranks"] = str(1 if accelerator is None else accelerator.num_processes)
-    path = None if out is None else Path(out) / ("checkpoint.pt" if rank == 0 else f"checkpoint-rank{rank}.pt")
-    done, history = 0, {}
+    path = (
+        None if out is None else Path(out) / ("checkpoint.pt" if rank == 0 else f"checkpoint-rank{rank}.pt")
+    )
+    done = 0
+    history: dict[str, list[Tensor]] = {}
     if path is not None and path.exists():
         if not resume:
-            raise FileExistsError(f"{path} exists; pass resume=True to continue that run, or another out for a new one")
+            raise FileExistsError(
+                f"{path} exists; pass resume=True to continue that run, or another out for a new one"
+            )
         done, history = _restore(path, method, index, settings, device)
     elif path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -122,7 +129,9 @@ def fit(
     return {name: torch.stack(values) for name, values in history.items()}
 
 
-def _stream(data: Tensor | Callable[[int], Tensor], batch_size: int) -> tuple[Callable[[], Tensor], ShuffledIndex | None]:
+def _stream(
+    data: Tensor | Callable[[int], Tensor], batch_size: int
+) -> tuple[Callable[[], Tensor], ShuffledIndex | None]:
     """A function that gives the next batch, and the state of its order."""
     if not isinstance(data, Tensor):
         return lambda: data(batch_size), None
@@ -131,7 +140,10 @@ def _stream(data: Tensor | Callable[[int], Tensor], batch_size: int) -> tuple[Ca
     finite = data.flatten(1).isfinite().all(1) if data.ndim > 1 else data.isfinite()
     if not finite.all():
         bad = (~finite).nonzero().flatten()
-        raise ValueError(f"{len(bad)} of {len(data)} data are not finite, the first at index {int(bad[0])}; remove or mend them")
+        raise ValueError(
+            f"{len(bad)} of {len(data)} data are not finite, the first at index {int(bad[0])}; "
+            "remove or mend them"
+        )
     index = ShuffledIndex(len(data))
     return lambda: data[index.draw(batch_size)], index
 
@@ -139,7 +151,8 @@ def _stream(data: Tensor | Callable[[int], Tensor], batch_size: int) -> tuple[Ca
 def _fingerprint(data: Tensor | Callable[[int], Tensor]) -> str:
     if not isinstance(data, Tensor):
         return "a function"
-    return f"{tuple(data.shape)} {data.dtype}, crc32 {zlib.crc32(data.detach().cpu().contiguous().numpy()):08x}"
+    checksum = zlib.crc32(data.detach().cpu().contiguous().numpy().data)
+    return f"{tuple(data.shape)} {data.dtype}, crc32 {checksum:08x}"
 
 
 def _restore(
@@ -158,11 +171,17 @@ def _check_weights(method: Method, step: int) -> None:
     """A checkpoint of broken weights would replace the last good one."""
     for name, value in method.named_parameters():
         if not value.isfinite().all():
-            raise FloatingPointError(f"{name} is not finite after step {step}; no checkpoint was written. {ADVICE}")
+            raise FloatingPointError(
+                f"{name} is not finite after step {step}; no checkpoint was written. {ADVICE}"
+            )
 
 
 def _diverged(
-    step: int, error: FloatingPointError, metrics: dict[str, Tensor], history: dict[str, list[Tensor]], path: Path | None
+    step: int,
+    error: FloatingPointError,
+    metrics: dict[str, Tensor],
+    history: dict[str, list[Tensor]],
+    path: Path | None,
 ) -> str:
     shown = metrics or {name: values[-1] for name, values in history.items()}
     when = "at this step" if metrics else "at the last good step"
@@ -179,7 +198,8 @@ def _how_to_resume(path: Path | None) -> str:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[list[bool]]:
-    """Let Ctrl-C wait for the end of the step, so that the checkpoint is exact; a second Ctrl-C stops at once."""
+    """Let Ctrl-C wait for the end of the step, so that the checkpoint is exact; a second Ctrl-C stops at
+    once."""
     caught: list[bool] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught

@@ -21,7 +21,10 @@ def seeded():
 def global_state_kept():
     """A test that leaves a changed global setting behind fails, instead of a later one."""
 
-    ignored = {"PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"}  # set by pytest, and by torch at its first use
+    ignored = {
+        "PYTEST_CURRENT_TEST",
+        "TORCHINDUCTOR_CACHE_DIR",
+    }  # set by pytest, and by torch at its first use
 
     def state():
         return {

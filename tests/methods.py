@@ -1,4 +1,5 @@
-"""Every learning method at a size that trains in a blink: the contract test runs over this table. Add a line for a new one."""
+"""Every learning method at a size that trains in a blink: the contract test runs over this table. Add a
+line for a new one."""
 
 from collections.abc import Callable
 from typing import NamedTuple

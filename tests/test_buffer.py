@@ -92,7 +92,9 @@ def test_data_start_is_a_copy_of_the_data():
 
 
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
-@pytest.mark.parametrize(("law", "reference"), [("uniform", stats.uniform(-3, 6)), ("normal", stats.norm(0, 3))])
+@pytest.mark.parametrize(
+    ("law", "reference"), [("uniform", stats.uniform(-3, 6)), ("normal", stats.norm(0, 3))]
+)
 def test_noise_start_has_its_law(law, reference, shape):
     x = NoiseStart(law, 3.0).draw(torch.empty(20_000, *shape))
     assert x.shape == (20_000, *shape)
@@ -111,7 +113,10 @@ def test_noise_start_has_its_law(law, reference, shape):
         (lambda: ShuffledIndex(0), "at least one item"),
         (lambda: ShuffledIndex(3).draw(4), "cannot draw 4 different items out of 3"),
         (lambda: numbered(5).draw(torch.zeros(6, 1)), "cannot draw 6"),
-        (lambda: numbered(5).draw(torch.zeros(2, 3)), r"event shape \(1,\), but the batch has shape \(2, 3\)"),
+        (
+            lambda: numbered(5).draw(torch.zeros(2, 3)),
+            r"event shape \(1,\), but the batch has shape \(2, 3\)",
+        ),
     ],
 )
 def test_bad_settings_are_refused(make, message):

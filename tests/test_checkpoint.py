@@ -14,7 +14,11 @@ from ebmlearn import checkpoint
 
 
 def test_a_state_comes_back_as_it_was(tmp_path):
-    state = {"x": torch.randn(3), "nested": {"step": 7, "rate": 0.1, "name": "a", "none": None}, "pair": (1, [2.5])}
+    state = {
+        "x": torch.randn(3),
+        "nested": {"step": 7, "rate": 0.1, "name": "a", "none": None},
+        "pair": (1, [2.5]),
+    }
     checkpoint.save(tmp_path / "c.pt", state)
     back = checkpoint.load(tmp_path / "c.pt")
     assert torch.equal(back.pop("x"), state.pop("x")) and back == state
@@ -83,8 +87,12 @@ def test_an_unwritable_folder_is_an_error(tmp_path):
 
 
 def test_differences_of_settings_are_all_named(tmp_path):
-    with pytest.raises(ValueError, match=r"a: checkpoint 1 \| this run 2\n  b: checkpoint \(absent\) \| this run 3"):
-        checkpoint.check_settings({"a": "1", "same": "x"}, {"a": "2", "b": "3", "same": "x"}, tmp_path / "c.pt")
+    with pytest.raises(
+        ValueError, match=r"a: checkpoint 1 \| this run 2\n  b: checkpoint \(absent\) \| this run 3"
+    ):
+        checkpoint.check_settings(
+            {"a": "1", "same": "x"}, {"a": "2", "b": "3", "same": "x"}, tmp_path / "c.pt"
+        )
 
 
 TRAIN = """

@@ -5,10 +5,10 @@ import socket
 
 import pytest
 import torch
+from methods import METHODS
 
 from ebmlearn import checkpoint
 from ebmlearn.train import fit
-from methods import METHODS
 
 
 def everything(method):

@@ -76,7 +76,9 @@ def test_samples_follow_the_density(exact, generator):
     edges = torch.linspace(-6, 6, 25)
     fine = 20
     axis = (torch.arange(24 * fine) + 0.5) * 12 / (24 * fine) - 6
-    mass = exact.double().log_prob(torch.cartesian_prod(axis, axis).double()).exp().reshape(24, fine, 24, fine)
+    mass = (
+        exact.double().log_prob(torch.cartesian_prod(axis, axis).double()).exp().reshape(24, fine, 24, fine)
+    )
     expected = n * mass.sum((1, 3)) * (12 / (24 * fine)) ** 2
     counts, _ = torch.histogramdd(x, [edges, edges])
     big = expected > 10

@@ -25,7 +25,12 @@ class Precision(nn.Module):
 def fitted(start, *, variance=1.0, step_size=0.5, n_steps=10, n_updates=600, a=1.0, **settings):
     """Mean of the precision over the last half of training."""
     method = MaximumLikelihood(
-        Precision(a), start, n_steps=n_steps, step_size=step_size, lr=lambda t: 0.02 / (1 + t / 100), **settings
+        Precision(a),
+        start,
+        n_steps=n_steps,
+        step_size=step_size,
+        lr=lambda t: 0.02 / (1 + t / 100),
+        **settings,
     )
     trace = []
     fit(
@@ -39,7 +44,7 @@ def fitted(start, *, variance=1.0, step_size=0.5, n_steps=10, n_updates=600, a=1
 
 
 def test_persistent_chains_find_the_precision_with_the_bias_of_ula():
-    """ULA at precision a has variance 1/(a (1 - s² a/4)): learning stops where that is the data's variance."""
+    """ULA at precision a has variance 1/(a (1 - s² a/4)): learning stops where that equals the data's."""
     s, v = 0.8, 1.0
     wanted = (2 / s**2) * (1 - math.sqrt(1 - s**2 / v))
     assert wanted == pytest.approx(1.25)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ebmlearn.nets import ConvEnergy, MLPEnergy
+from ebmlearn.nets import ConvEnergy, LinearEnergy, MLPEnergy
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,20 @@ def test_the_last_layer_has_no_bias(net):
     assert net.net[-1].bias is None
 
 
+def test_a_linear_energy_has_its_features_as_gradient():
+    net = LinearEnergy(lambda x: torch.stack([x[:, 0], x[:, 1] ** 2], 1), torch.tensor([2.0, -1.0]))
+    x = torch.tensor([[1.0, 3.0], [0.5, 1.0]])
+    assert net(x).tolist() == [2 - 9, 1 - 1]
+    net(x).mean().backward()
+    assert net.theta.grad.tolist() == [0.75, 5.0]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: MLPEnergy(2, reference_std=0.0), "reference_std is 0.0"),
         (lambda: MLPEnergy(2)(torch.zeros(4, 3)), "x has 3 elements an event; this net was built for dim=2"),
+        (lambda: LinearEnergy(lambda x: x, torch.zeros(3))(torch.zeros(4, 2)), r"expected \(4, 3\)"),
         (lambda: ConvEnergy(1, 2), "size is 2"),
         (lambda: ConvEnergy(1, 8)(torch.zeros(4, 3, 8, 8)), r"built for \(B, \(1, 8, 8\)\)"),
     ],

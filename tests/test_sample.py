@@ -27,7 +27,7 @@ def z_of_variance(x, variance):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("step", [0.3, 1.0, 1.6])
 def test_ula_keeps_its_own_stationary_law(shape, step):
-    """Its variance on N(0, 1) is 1/(1 - s²/4), not 1: a missing ½, a noise √2 too large or a wrong sign moves it."""
+    """Its variance on N(0, 1) is 1/(1 - s²/4): a missing ½, a noise √2 too large or a wrong sign moves it."""
     variance = 1 / (1 - step**2 / 4)
     x = math.sqrt(variance) * torch.randn(N // 4, *shape)
     x = run(ula(standard, step_size=step), x, 3)
@@ -92,7 +92,8 @@ def test_ula_reflects_where_clamping_would_pile_up():
     x = run(ula(standard, step_size=0.1, bounds=(-1, 1)), 2 * torch.rand(N // 4, 1) - 1, 400)
     density = stats.truncnorm(-1, 1)
     assert x.abs().max() <= 1
-    # a step of 0.1 is not exact at the wall: 1 % of tolerance on the variance, ten times below clamping's error
+    # a step of 0.1 is not exact at the wall: 1 % of tolerance on the variance, ten times below clamping's
+    # error
     assert x.var().item() == pytest.approx(density.var(), rel=0.02)
     assert (x.abs() > 0.999).float().mean().item() < 0.005
 
@@ -148,7 +149,9 @@ def test_zero_steps_return_the_start_and_no_step_changes_it(kernel):
 @pytest.mark.parametrize("kernel", [ula, mala])
 def test_a_generator_makes_chains_reproducible(kernel):
     x = torch.randn(3, 2)
-    a, b = (run(kernel(standard, step_size=0.5, generator=torch.Generator().manual_seed(1)), x, 9) for _ in "ab")
+    a, b = (
+        run(kernel(standard, step_size=0.5, generator=torch.Generator().manual_seed(1)), x, 9) for _ in "ab"
+    )
     assert torch.equal(a, b)
 
 
@@ -219,7 +222,7 @@ def test_bad_settings_are_refused(kernel, settings, message):
 
 
 def test_a_bad_schedule_is_refused_at_its_step():
-    with pytest.raises(ValueError, match="step_size is 0.0 at step 1"):
+    with pytest.raises(ValueError, match=r"step_size is 0\.0 at step 1"):
         langevin(standard, torch.randn(3, 2), n_steps=5, step_size=lambda t: 1.0 - t)
 
 

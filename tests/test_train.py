@@ -50,7 +50,9 @@ def test_a_function_gives_the_batches():
 def test_history_and_hooks_see_every_step():
     seen = []
     method = Mean()
-    history = fit(method, numbers(), steps=5, batch_size=12, hooks=[lambda i, m, v: seen.append((i, v["loss"], m))])
+    history = fit(
+        method, numbers(), steps=5, batch_size=12, hooks=[lambda i, m, v: seen.append((i, v["loss"], m))]
+    )
     assert [i for i, _, _ in seen] == [1, 2, 3, 4, 5] and seen[0][2] is method
     assert torch.equal(history["loss"], torch.stack([v for _, v, _ in seen]))
     assert not history["loss"].requires_grad
@@ -127,7 +129,9 @@ def test_a_metric_that_is_not_finite_stops_training():
         def step(self, batch):
             return super().step(batch) | {"ratio": torch.tensor(float("inf"))}
 
-    with pytest.raises(FloatingPointError, match=r"step 1: ratio not finite\nMetrics at this step: loss = .*ratio = inf"):
+    with pytest.raises(
+        FloatingPointError, match=r"step 1: ratio not finite\nMetrics at this step: loss = .*ratio = inf"
+    ):
         fit(Bad(), numbers(), steps=2, batch_size=4)
 
 
@@ -139,7 +143,9 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
                 self.mean.data.fill_(float("nan"))
             return metrics
 
-    with pytest.raises(FloatingPointError, match="mean is not finite after step 3; no checkpoint was written"):
+    with pytest.raises(
+        FloatingPointError, match="mean is not finite after step 3; no checkpoint was written"
+    ):
         fit(Breaks(), numbers(), steps=9, batch_size=4, out=tmp_path, every=1)
     kept = Breaks()
     fit(kept, numbers(), steps=2, batch_size=4, out=tmp_path, resume=True)
@@ -148,7 +154,9 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
 
 def test_an_exploding_chain_is_told_with_the_step():
     method = MaximumLikelihood(MLPEnergy(2, (8,), reference_std=0.1), DataStart(), n_steps=200, step_size=1.0)
-    with pytest.raises(FloatingPointError, match=r"step 1: a chain is not finite after 200 steps(.|\n)*Metrics.*none yet"):
+    with pytest.raises(
+        FloatingPointError, match=r"step 1: a chain is not finite after 200 steps(.|\n)*Metrics.*none yet"
+    ):
         fit(method, torch.randn(64, 2), steps=5, batch_size=16)
 
 
@@ -177,7 +185,10 @@ def test_a_finished_run_resumes_to_nothing_more(tmp_path):
     ("change", "message"),
     [
         ({"method": lambda: Mean(lr=0.2)}, r"lr of mean: checkpoint 0: 0\.1.* \| this run 0: 0\.2"),
-        ({"method": lambda: Mean(optimizer=torch.optim.Adam)}, r"optimizer of mean: checkpoint SGD.*this run Adam"),
+        (
+            {"method": lambda: Mean(optimizer=torch.optim.Adam)},
+            r"optimizer of mean: checkpoint SGD.*this run Adam",
+        ),
         ({"batch_size": 6}, r"batch_size: checkpoint 4 \| this run 6"),
         ({"data": numbers() + 1}, r"data: checkpoint .*crc32"),
     ],

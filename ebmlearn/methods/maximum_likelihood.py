@@ -2,7 +2,8 @@
 
 References:
     Hinton (2002), "Training products of experts by minimizing contrastive divergence", Neural Computation 14.
-    Tieleman (2008), "Training restricted Boltzmann machines using approximations to the likelihood gradient", ICML.
+    Tieleman (2008), "Training restricted Boltzmann machines using approximations to the likelihood gradient",
+    ICML.
     Nijkamp, Hill, Zhu, Wu (2019), "Learning non-convergent non-persistent short-run MCMC toward energy-based
     model", NeurIPS, arXiv:1904.09770.
 
@@ -24,9 +25,10 @@ Algorithm, one iteration on a batch of ``B`` data:
     4. ``gap = mean E(x⁺) - mean E(x⁻)``, with ``x⁻`` held constant.
     5. One optimiser step down the gradient of the gap; then move the average of the weights.
 
-Differences from the papers: one class for the three, since they differ in line 2 only. The released short-run code takes the gradient
-step with coefficient 1 and noise 0.01, that is ``s = √2`` and ``σ = 0.01``: temperature 5·10⁻⁵ in the energy's own units.
-Here both are arguments.
+Differences from the papers: one class for the three, since they differ in line 2 only. The released
+short-run code takes the gradient
+step with coefficient 1 and noise 0.01, that is ``s = √2`` and ``σ = 0.01``: temperature 5·10⁻⁵ in the
+energy's own units. Here both are arguments.
 """
 
 import torch

@@ -12,8 +12,8 @@ Algorithm of reconstruction:
     3. One optimiser step on ``‖x - x̂‖²``, with its gradient through all K steps, down to ``z``.
     4. Repeat 2 and 3.
 
-Differences from the paper: interpolation moves on the great circle in the start's *Gaussian* coordinates, so every point of the path
-has exactly the law ``p₀``, also when ``p₀`` is uniform.
+Differences from the paper: interpolation moves on the great circle in the start's *Gaussian* coordinates,
+so every point of the path has exactly the law ``p₀``, also when ``p₀`` is uniform.
 """
 
 import math
@@ -29,8 +29,8 @@ from ebmlearn.sample import Schedule, langevin
 class ShortRunGenerator:
     """``x = M(z)``: K steps of Langevin dynamics as one differentiable function of where they start.
 
-    Use the start, ``n_steps`` and ``step_size`` that the energy was trained with: with another K or another start
-    the samples are no longer those that were matched to the data.
+    Use the start, ``n_steps`` and ``step_size`` that the energy was trained with: with another K or another
+    start the samples are no longer those that were matched to the data.
 
     Args:
         energy: A trained energy.
@@ -53,7 +53,7 @@ class ShortRunGenerator:
         self.n_steps, self.step_size, self.noise_scale = n_steps, step_size, noise_scale
 
     def __call__(self, z: Tensor) -> Tensor:
-        """Ends of the chains that start at ``z``, ``(B, *event)``; differentiable if ``z`` requires a gradient."""
+        """Ends of the chains from ``z``, ``(B, *event)``; differentiable if ``z`` requires a gradient."""
         return langevin(
             self.energy,
             z,
@@ -72,8 +72,8 @@ class ShortRunGenerator:
             lr: Its learning rate.
 
         Returns:
-            ``(x_hat, errors)``: the reconstructions ``(B, *event)`` and the mean squared error per element before each
-            update, ``(n_updates,)``.
+            ``(x_hat, errors)``: the reconstructions ``(B, *event)`` and the mean squared error per element
+            before each update, ``(n_updates,)``.
 
         Raises:
             ValueError: If ``n_updates`` < 1.
@@ -105,7 +105,9 @@ class ShortRunGenerator:
             ValueError: If the shapes differ, ``n`` < 2 or a point lies outside ``p₀``.
         """
         if z0.shape != z1.shape or n < 2:
-            raise ValueError(f"got z0 {tuple(z0.shape)}, z1 {tuple(z1.shape)}, n = {n}; expected equal shapes, n >= 2")
+            raise ValueError(
+                f"got z0 {tuple(z0.shape)}, z1 {tuple(z1.shape)}, n = {n}; expected equal shapes, n >= 2"
+            )
         g0, g1 = self._to_normal(z0), self._to_normal(z1)
         angle = torch.linspace(0, math.pi / 2, n, dtype=z0.dtype, device=z0.device).tolist()
         path = [self._from_normal(math.cos(a) * g0 + math.sin(a) * g1) for a in angle]
@@ -116,7 +118,9 @@ class ShortRunGenerator:
         if self.start.law == "normal":
             return z
         if not (z.abs() < 1).all():
-            raise ValueError(f"a start lies outside (-{self.start.scale}, {self.start.scale}), the support of p₀")
+            raise ValueError(
+                f"a start lies outside (-{self.start.scale}, {self.start.scale}), the support of p₀"
+            )
         return math.sqrt(2) * torch.erfinv(z)
 
     def _from_normal(self, g: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Networks, with no algorithm inside."""
 
 from ebmlearn.nets.conv import ConvEnergy
+from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 
-__all__ = ["ConvEnergy", "MLPEnergy"]
+__all__ = ["ConvEnergy", "LinearEnergy", "MLPEnergy"]

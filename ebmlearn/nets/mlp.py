@@ -1,29 +1,34 @@
 """An energy for points and small images: a multilayer perceptron."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
 
 class MLPEnergy(nn.Module):
-    """``E(x) = w·h(x) + ‖x‖² / (2 reference_std²)``, with ``h`` a multilayer perceptron on the flattened event.
+    """``E(x) = w·h(x) + ‖x‖² / (2 reference_std²)``, with ``h`` a multilayer perceptron on the flattened
+    event.
 
-    The last layer has no bias: an energy is defined up to a constant. The reference term makes ``exp(-E)`` integrable; without
-    it a net that grows more slowly than ``log|x|`` has no partition function.
+    The last layer has no bias: an energy is defined up to a constant. The reference term makes ``exp(-E)``
+    integrable; without it a net that grows more slowly than ``log|x|`` has no partition function.
 
     Args:
         dim: Number of elements of an event.
         widths: Widths of the hidden layers.
-        activation: Makes an activation; a smooth one (the default) keeps second derivatives, which score matching needs.
+        activation: Makes an activation; a smooth one (the default) keeps second derivatives, which score
+            matching needs.
         reference_std: Standard deviation of the Gaussian reference, > 0; None: no reference.
-        n_fourier: Number of random Fourier features ``sin(ωx), cos(ωx)`` before the first layer (0: none); they fit multimodal targets with
-            small nets (Tancik et al. 2020, arXiv:2006.10739).
+        n_fourier: Number of random Fourier features ``sin(ωx), cos(ωx)`` before the first layer (0: none);
+            they fit multimodal targets with small nets (Tancik et al. 2020, arXiv:2006.10739).
         fourier_scale: Standard deviation of the frequencies ``ω``, in 1/units of ``x``.
 
     Raises:
         ValueError: If ``reference_std`` is not positive or ``x`` has another number of elements.
     """
+
+    frequencies: Tensor
 
     def __init__(
         self,
@@ -37,12 +42,14 @@ class MLPEnergy(nn.Module):
     ) -> None:
         super().__init__()
         if reference_std is not None and not reference_std > 0:
-            raise ValueError(f"reference_std is {reference_std}; expected a number > 0, or None for no reference")
+            raise ValueError(
+                f"reference_std is {reference_std}; expected a number > 0, or None for no reference"
+            )
         self.dim, self.reference_std = dim, reference_std
         self.register_buffer("frequencies", fourier_scale * torch.randn(dim, n_fourier))
         sizes = [dim + 2 * n_fourier, *widths]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for n_in, n_out in pairwise(sizes):
             layers += [nn.Linear(n_in, n_out), activation()]
         self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], 1, bias=False))
 

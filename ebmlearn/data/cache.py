@@ -1,0 +1,78 @@
+"""Decoded images kept on disk: one file for each split, which any later load can do without."""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ebmlearn.data.sources import Source
+
+# Part of the key of an entry: raise it when the decoding, or the layout of an entry, changes.
+_FORMAT = 1
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def entry(source: Source, name: str, split: str, files: list[Path]) -> Path:
+    """The cache file of a split; its name changes with the source files and with the way of decoding."""
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = os.environ.get("EBMLEARN_CACHE") or Path(user_cache, "ebmlearn")
+    stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
+    key = hashlib.sha256(repr((_FORMAT, source, split, stamps)).encode()).hexdigest()[:16]
+    return Path(folder, f"{name}-{split}-{key}.npz")
+
+
+def holds(path: Path, n: int | None) -> bool:
+    """Whether the entry is whole enough for a load of the first n images (None: of all)."""
+    try:
+        with open(path, "rb") as file, np.load(file) as held:
+            return _serves(held, n)
+    except Exception:
+        return False
+
+
+def through(path: Path, n: int | None, decode: Callable[[], Arrays]) -> Arrays:
+    """At least the first n images (None: all) and labels from the entry; else `decode()`, which is then kept.
+
+    A damaged entry is decoded again, an entry that cannot be written is done without, each with a warning.
+    """
+    try:
+        if path.exists():
+            with open(path, "rb") as file, np.load(file) as held:
+                if _serves(held, n):
+                    return held["levels"], held["labels"]
+    # Each array has a checksum; where a byte is wrong decides which of a dozen errors of zipfile and numpy
+    # comes of it.
+    except Exception as error:
+        warnings.warn(
+            f"the cache file {path} is damaged ({error!r}): decoding its images again", stacklevel=3
+        )
+    levels, labels = decode()
+    try:
+        _write(path, levels, labels, complete=n is None or len(levels) < n)
+    except OSError as error:
+        warnings.warn(
+            f"cannot keep the decoded images in {path.parent} ({error}), so the next load decodes them again;"
+            " let EBMLEARN_CACHE name a folder that can be written",
+            stacklevel=3,
+        )
+    return levels, labels
+
+
+def _serves(held: Mapping[str, np.ndarray], n: int | None) -> bool:
+    return bool(held["complete"]) or (n is not None and n <= int(held["count"]))
+
+
+def _write(path: Path, levels: np.ndarray, labels: np.ndarray, *, complete: bool) -> None:
+    """Writes under another name, then renames, so that a crash leaves no half of an entry."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            np.savez(file, levels=levels, labels=labels, count=len(levels), complete=complete)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

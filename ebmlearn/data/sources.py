@@ -1,0 +1,100 @@
+"""The data sets, and where their files lie: `SOURCES` is the only list of them."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_ATTRIBUTES = """
+    5_o_Clock_Shadow Arched_Eyebrows Attractive Bags_Under_Eyes Bald Bangs Big_Lips Big_Nose Black_Hair
+    Blond_Hair Blurry Brown_Hair Bushy_Eyebrows Chubby Double_Chin Eyeglasses Goatee Gray_Hair Heavy_Makeup
+    High_Cheekbones Male Mouth_Slightly_Open Mustache Narrow_Eyes No_Beard Oval_Face Pale_Skin Pointy_Nose
+    Receding_Hairline Rosy_Cheeks Sideburns Smiling Straight_Hair Wavy_Hair Wearing_Earrings Wearing_Hat
+    Wearing_Lipstick Wearing_Necklace Wearing_Necktie Young
+"""
+#: The 40 attributes of CelebA, in the order of the columns of `Images.y`.
+CELEBA_ATTRIBUTES: tuple[str, ...] = tuple(_ATTRIBUTES.split())
+
+
+@dataclass(frozen=True)
+class Source:
+    """One data set.
+
+    Attributes:
+        splits: number of images of each split.
+        shape: (C, H, W) of an image in the file.
+        max_level: the largest integer level of a pixel; the smallest is 0.
+        repo, config: id and configuration on the hub; `repo=""` means that scikit-learn holds the set.
+        image, labels: column of the images, and columns of the labels (several: `y` is (N, len(labels))).
+        crop: side of the central square that is kept, or None for the whole image.
+        side: side of the images that `ebmlearn.data.load` returns; smaller than the crop: area averaging.
+    """
+
+    splits: dict[str, int]
+    shape: tuple[int, int, int]
+    side: int
+    max_level: int = 255
+    repo: str = ""
+    config: str = ""
+    image: str = "image"
+    labels: tuple[str, ...] = ("label",)
+    crop: int | None = None
+
+
+SOURCES = {
+    "digits": Source({"train": 1_442, "test": 355}, (1, 8, 8), 8, max_level=16),
+    "mnist": Source({"train": 60_000, "test": 10_000}, (1, 28, 28), 28, repo="ylecun/mnist", config="mnist"),
+    "fashion_mnist": Source(
+        {"train": 60_000, "test": 10_000},
+        (1, 28, 28),
+        28,
+        repo="zalando-datasets/fashion_mnist",
+        config="fashion_mnist",
+    ),
+    "cifar10": Source(
+        {"train": 50_000, "test": 10_000},
+        (3, 32, 32),
+        32,
+        repo="uoft-cs/cifar10",
+        config="plain_text",
+        image="img",
+    ),
+    "celeba": Source(
+        {"train": 162_770, "valid": 19_867, "test": 19_962},
+        (3, 218, 178),
+        64,
+        repo="flwrlabs/celeba",
+        config="img_align+identity+attr",
+        labels=CELEBA_ATTRIBUTES,
+        crop=148,
+    ),
+}
+
+
+def local_files(source: Source, split: str) -> list[Path]:
+    """The parquet files of a split in the folder that `EBMLEARN_DATA` names; empty when there are none.
+
+    Raises:
+        NotADirectoryError: `EBMLEARN_DATA` names something that is not a folder.
+        FileNotFoundError: some, but not all, of the numbered files of the split are there.
+    """
+    root = os.environ.get("EBMLEARN_DATA", "")
+    if not root:
+        return []
+    if not Path(root).is_dir():
+        raise NotADirectoryError(
+            f"EBMLEARN_DATA={root!r} is not a folder; let it name the folder that holds, for instance,"
+            " ylecun/mnist/mnist/train-00000-of-00001.parquet, or unset it to use the Hugging Face hub"
+        )
+    folder = Path(root, source.repo, source.config)
+    files = sorted(folder.glob(f"{split}-*-of-*.parquet"))
+    if files:
+        total = int(re.findall(r"\d+", files[-1].stem)[-1])
+        wanted = [folder / f"{split}-{i:05d}-of-{total:05d}.parquet" for i in range(total)]
+        if files != wanted:
+            odd = sorted({f.name for f in wanted} ^ {f.name for f in files})
+            raise FileNotFoundError(
+                f"{folder} holds {len(files)} files of split {split!r}, which should be {total};"
+                f" missing or not of this set: {', '.join(odd)}. Copy the complete split from the hub"
+            )
+    return files

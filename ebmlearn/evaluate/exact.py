@@ -1,0 +1,173 @@
+"""Exact evaluation of energies in one and two dimensions, by the midpoint rule on a `Grid`.
+
+No normalising constant is asked for: every energy is normalised by the same quadrature. Each result is an
+`Estimate`, a value with its error; how the error is made stands in `ebmlearn.evaluate.quadrature`.
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ebmlearn.energy import Energy, grad
+from ebmlearn.evaluate.quadrature import Estimate, Grid, LeakWarning, energies, total
+
+__all__ = [
+    "Estimate",
+    "Grid",
+    "LeakWarning",
+    "expectation",
+    "fisher_divergence",
+    "kl",
+    "log_z",
+    "mode_weights",
+    "total_variation",
+]
+
+
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
+    """``weight * values`` where the weight is positive, else 0, also for infinite values."""
+    weight = weight.view(-1, *[1] * (values.ndim - 1))
+    return torch.where(weight > 0, weight * values, 0.0)
+
+
+def log_z(energy: Energy, grid: Grid) -> Estimate[float]:
+    """Log of the partition function, ``log ∫ exp(-E(x)) dx``.
+
+    Args:
+        energy: The energy; +inf is allowed.
+        grid: The quadrature.
+
+    Raises:
+        ValueError: If the energy has another event shape than the grid, returns another shape than ``(B,)``,
+            is NaN or -inf at a point, or +inf at every point.
+
+    Warns:
+        LeakWarning: If more than 0.1 % of the mass is outside the box.
+
+    Example:
+        >>> estimate = log_z(lambda x: 0.5 * x.square().sum(1), Grid((-7, 7)))
+        >>> f"{estimate.value:.5f}"  # log 2π
+        '1.83788'
+    """
+    table, leak = energies(energy, grid)
+    value = (-table).logsumexp(0)
+    coarse = (-grid.coarse(table)).logsumexp(0) + math.log(3**grid.dim)
+    error = (value - coarse).abs().item() + math.log1p(leak)
+    return Estimate(value.item() + math.log(grid.volume), error)
+
+
+def kl(p: Energy, q: Energy, grid: Grid) -> Estimate[float]:
+    """Kullback-Leibler divergence ``KL(p ‖ q) = ∫ p log(p / q)`` in nats; the reverse is ``kl(q, p, grid)``.
+
+    Both arguments are energies, normalised by quadrature. The value is infinite, and its error 0, if ``q``
+    has energy +inf at a point where ``p`` has mass.
+
+    Args:
+        p: Energy of the first density: the data, for the divergence that maximum likelihood minimises.
+        q: Energy of the second.
+        grid: The quadrature.
+
+    Raises:
+        ValueError: As `log_z`, for either energy.
+
+    Warns:
+        LeakWarning: As `log_z`, for either energy.
+    """
+    (e_p, leak_p), (e_q, leak_q) = energies(p, grid), energies(q, grid)
+
+    def terms(e_p: Tensor, e_q: Tensor) -> Tensor:
+        log_p, log_q = (-e_p).log_softmax(0), (-e_q).log_softmax(0)
+        return _weighted(log_p.exp(), log_p - log_q)
+
+    value, error = total(terms, grid, [e_p, e_q], leak_p + leak_q)
+    return Estimate(value.item(), error.item())
+
+
+def total_variation(p: Energy, q: Energy, grid: Grid) -> Estimate[float]:
+    """Total variation distance ``½ ∫ |p - q|``, in [0, 1]. Arguments, errors and warnings as `kl`."""
+    (e_p, leak_p), (e_q, leak_q) = energies(p, grid), energies(q, grid)
+
+    def terms(e_p: Tensor, e_q: Tensor) -> Tensor:
+        return 0.5 * ((-e_p).softmax(0) - (-e_q).softmax(0)).abs()
+
+    value, error = total(terms, grid, [e_p, e_q], leak_p + leak_q)
+    return Estimate(value.item(), error.item())
+
+
+def expectation(f: Callable[[Tensor], Tensor], energy: Energy, grid: Grid) -> Estimate[Tensor]:
+    """Expectation ``E_p[f(x)]`` under ``p ∝ exp(-E)``.
+
+    Args:
+        f: Function ``(B, dim) -> (B, *k)``; it may use `ebmlearn.energy.grad`. Points without mass do
+            not count.
+        energy: The energy.
+        grid: The quadrature.
+
+    Returns:
+        Value and error, each of shape ``k`` in float64.
+
+    Raises:
+        ValueError: As `log_z`; also if ``f`` is NaN where ``p`` has mass.
+
+    Warns:
+        LeakWarning: As `log_z`.
+
+    Example:
+        >>> normal = lambda x: 0.5 * x.square().sum(1)
+        >>> expectation(lambda x: x.square(), normal, Grid((-7, 7))).value
+        tensor([1.0000, 1.0000], dtype=torch.float64)
+    """
+    table, leak = energies(energy, grid)
+    result = total(lambda e, v: _weighted((-e).softmax(0), v), grid, [table, grid.tabulate(f)], leak)
+    if result.value.isnan().any():
+        raise ValueError("the function, or a gradient, is NaN (or +inf and -inf) where the density has mass")
+    return result
+
+
+def fisher_divergence(p: Energy, q: Energy, grid: Grid) -> Estimate[float]:
+    """Fisher divergence ``½ E_p |∇log p - ∇log q|²``, with the ½ of score matching (Hyvärinen, 2005).
+
+    It says nothing about an edge of a density, where the score has no value: use smooth densities. It is
+    infinite where ``q`` has energy +inf and ``p`` mass. Arguments, errors and warnings as `kl`.
+    """
+
+    def half_square(x: Tensor) -> Tensor:
+        (_, slope_p), (e_q, slope_q) = grad(p, x), grad(q, x)
+        square = 0.5 * (slope_p - slope_q).square().sum(1)
+        return torch.where(e_q == torch.inf, torch.inf, square)
+
+    value, error = expectation(half_square, p, grid)
+    return Estimate(value.item(), error.item())
+
+
+def mode_weights(energy: Energy, centers: Tensor, grid: Grid) -> Estimate[Tensor]:
+    """Mass nearer to each centre than to any other (its Voronoi cell); ties are shared.
+
+    Args:
+        energy: The energy.
+        centers: Centres, shape ``(K, dim)``.
+        grid: The quadrature.
+
+    Returns:
+        Value and error, each of shape ``(K,)`` in float64; the values sum to 1.
+
+    Raises:
+        ValueError: As `log_z`; also if ``centers`` is not of shape ``(K, dim)``.
+
+    Warns:
+        LeakWarning: As `log_z`.
+    """
+    if centers.ndim != 2 or centers.shape[1] != grid.dim:
+        raise ValueError(
+            f"centers has shape {tuple(centers.shape)}; expected (K, {grid.dim}), a centre a row"
+        )
+    centers = centers.to(grid.points)
+
+    def membership(x: Tensor) -> Tensor:
+        square = (x[:, None] - centers).square().sum(2)
+        nearest = (square == square.amin(1, keepdim=True)).double()
+        return nearest / nearest.sum(1, keepdim=True)
+
+    return expectation(membership, energy, grid)
