@@ -274,6 +274,7 @@ def test_samples_over_a_map_keep_its_limits_and_count_what_lies_outside():
 def test_samples_box_sets_both_limits():
     ax = viz.samples(torch.zeros(3, 2), box=(-1.0, 2.0))
     assert (ax.get_xlim(), ax.get_ylim()) == ((-1, 2), (-1, 2))
+    assert ax.get_aspect() == 1
 
 
 @pytest.mark.parametrize(
