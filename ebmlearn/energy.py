@@ -84,6 +84,8 @@ class ExactEnergy(nn.Module, ABC):
     event_shape: tuple[int, ...]
     log_z: Tensor
     """Log of the partition function, shape ``()``."""
+    box: tuple[float, float]
+    """Ends of a square that holds nearly all of the mass; set by `ebmlearn.targets` only."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ METHODS = {
     ),
     "short-run": Case(
         lambda: MaximumLikelihood(
-            ConvEnergy(1, 8, width=4),
+            ConvEnergy(1, 8, (4, 8)),
             NoiseStart(),
             n_steps=3,
             step_size=1.0,

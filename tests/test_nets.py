@@ -13,7 +13,7 @@ from ebmlearn.nets import ConvEnergy, LinearEnergy, MLPEnergy
         (lambda: MLPEnergy(64, (32,)), (1, 8, 8)),
         (lambda: MLPEnergy(2, n_fourier=16), (2,)),
         (lambda: ConvEnergy(1, 14), (1, 14, 14)),
-        (lambda: ConvEnergy(3, 32, width=8), (3, 32, 32)),
+        (lambda: ConvEnergy(3, 32, (8, 16)), (3, 32, 32)),
     ],
 )
 def test_one_energy_for_each_element_of_its_own(net, shape):
@@ -63,7 +63,7 @@ def test_a_linear_energy_has_its_features_as_gradient():
         (lambda: MLPEnergy(2, reference_std=0.0), "reference_std is 0.0"),
         (lambda: MLPEnergy(2)(torch.zeros(4, 3)), "x has 3 elements an event; this net was built for dim=2"),
         (lambda: LinearEnergy(lambda x: x, torch.zeros(3))(torch.zeros(4, 2)), r"expected \(4, 3\)"),
-        (lambda: ConvEnergy(1, 2), "size is 2"),
+        (lambda: ConvEnergy(1, 4), "size is 4; 3 halvings need at least 8"),
         (lambda: ConvEnergy(1, 8)(torch.zeros(4, 3, 8, 8)), r"built for \(B, \(1, 8, 8\)\)"),
     ],
 )

@@ -27,9 +27,9 @@ def test_the_generator_is_the_chain(generator):
 
 def test_reconstruction_finds_the_start(generator):
     x = 0.5 * torch.randn(8, 3)
-    x_hat, errors = generator.reconstruct(x, n_updates=300, lr=0.1)
-    assert errors.shape == (300,) and not x_hat.requires_grad
-    assert errors[0] > 0.1 and (x_hat - x).square().mean() < 1e-6
+    z, errors = generator.reconstruct(x, n_updates=300, lr=0.1)
+    assert errors.shape == (300,) and not z.requires_grad
+    assert errors[0] > 0.1 and (generator(z) - x).square().mean() < 1e-6
 
 
 def test_reconstruction_leaves_no_gradient_in_the_net():

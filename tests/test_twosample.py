@@ -111,6 +111,7 @@ def test_c2st_accuracy_is_near_the_best_possible(generator):
 @pytest.mark.parametrize("test", [mmd, c2st])
 def test_a_shift_is_detected_and_a_generator_repeats_the_result(test, generator):
     x, y = torch.randn(2, 300, 1, 4, 4, generator=generator)
+    before = torch.get_rng_state()
     first, second, third = (test(x, y + 0.4, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert first == second
     assert first.p_value < 0.01
@@ -118,6 +119,7 @@ def test_a_shift_is_detected_and_a_generator_repeats_the_result(test, generator)
     assert first == test(x.flatten(1), y.flatten(1) + 0.4, generator=torch.Generator().manual_seed(1))
     if test is c2st:
         assert first != third
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_the_order_of_the_samples_does_not_matter_to_c2st(generator):
@@ -164,3 +166,17 @@ def test_bad_settings_are_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.neighbors", None)
     with pytest.raises(ImportError, match=r"pip install 'ebmlearn\[data\]'"):
         c2st(x, x)
+
+
+def test_c2st_is_as_strong_as_its_classifier(generator):
+    """Ten patterns with noise 0.3 or 0.7: neighbours see the pattern, a support vector machine the noise."""
+    from sklearn.svm import SVC
+
+    patterns = torch.randn(10, 64, generator=generator)
+    x, y = patterns[torch.randint(10, (2, 400), generator=generator)]
+    x = x + 0.3 * torch.randn(x.shape, generator=generator)
+    y = y + 0.7 * torch.randn(y.shape, generator=generator)
+    weak = c2st(x, y, generator=torch.Generator().manual_seed(1))
+    strong = c2st(x, y, classifier=SVC(), generator=torch.Generator().manual_seed(1))
+    assert weak.accuracy < 0.6
+    assert strong.accuracy > 0.85

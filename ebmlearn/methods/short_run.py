@@ -72,8 +72,8 @@ class ShortRunGenerator:
             lr: Its learning rate.
 
         Returns:
-            ``(x_hat, errors)``: the reconstructions ``(B, *event)`` and the mean squared error per element
-            before each update, ``(n_updates,)``.
+            ``(z, errors)``: the starts ``(B, *event)``, whose chains ``self(z)`` are the reconstructions, and
+            the mean squared error per element before each update, ``(n_updates,)``.
 
         Raises:
             ValueError: If ``n_updates`` < 1.
@@ -88,7 +88,7 @@ class ShortRunGenerator:
             (z.grad,) = torch.autograd.grad(error.sum(), z)  # 3.
             optimizer.step()
             errors.append(error.mean().detach())
-        return self(z.detach()), torch.stack(errors)
+        return z.detach(), torch.stack(errors)
 
     def interpolate(self, z0: Tensor, z1: Tensor, n: int) -> Tensor:
         """Ends of chains whose starts move from ``z0`` to ``z1``, every one of them distributed as ``p₀``.

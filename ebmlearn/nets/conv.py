@@ -1,42 +1,44 @@
 """An energy for images: strided convolutions down to one number."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
 
 class ConvEnergy(nn.Module):
-    """Convolutions that halve the image until its side is at most 4, then a linear layer without bias.
+    """Convolutions that halve the image, one for each width, then a linear layer without bias.
 
     No normalisation layers: they would make the chains of a batch depend on each other.
 
     Args:
         channels: Channels of the image.
-        size: Side of the square image, >= 4.
-        width: Channels after the first layer; doubled at each halving.
+        size: Side of the square image; each convolution (4 x 4, stride 2, padding 1) takes it to ``size // 2``.
+        widths: Channels after each convolution.
         activation: Makes an activation.
 
     Raises:
-        ValueError: If ``size`` < 4 or ``x`` has another shape.
+        ValueError: If the image is too small for so many halvings, or ``x`` has another shape.
     """
 
     def __init__(
         self,
         channels: int,
         size: int,
+        widths: Sequence[int] = (32, 64, 128),
         *,
-        width: int = 32,
         activation: Callable[[], nn.Module] = nn.SiLU,
     ) -> None:
         super().__init__()
-        if size < 4:
-            raise ValueError(f"size is {size}; expected at least 4")
+        if size < 2 ** len(widths):
+            raise ValueError(
+                f"size is {size}; {len(widths)} halvings need at least {2 ** len(widths)}: use fewer widths"
+            )
         self.image_shape = (channels, size, size)
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), activation()]
-        while size > 4:
-            layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), activation()]
-            width, size = 2 * width, size // 2
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(width * size * size, 1, bias=False))
+        layers: list[nn.Module] = []
+        for width in widths:
+            layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), activation()]
+            channels, size = width, size // 2
+        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * size**2, 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.image_shape:

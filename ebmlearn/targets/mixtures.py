@@ -17,7 +17,7 @@ def _mixture(means: Tensor, std: float, weights: Tensor | None = None) -> Gaussi
     dtype = torch.get_default_dtype()
     target = GaussianMixture(means.to(dtype), std, None if weights is None else weights.to(dtype))
     half = means.abs().max().item() + TAIL * std
-    target.box = (-half, half)  # type: ignore[assignment]
+    target.box = (-half, half)
     return target
 
 
