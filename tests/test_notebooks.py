@@ -1,8 +1,8 @@
-"""The pairing of chapters, and the check that keeps it: each way in which a pair can be broken turns it red."""
+"""The pairing of chapters, and the check that keeps it: each way of breaking a pair turns it red."""
 
 import importlib.util
-import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -375,25 +375,19 @@ def test_nbval_compares_skips_and_goes_on_as_the_tags_say(tmp_path):
         capture_output=True,
         text=True,
     )
-    lines = done.stdout.splitlines()
-    result = {}
-    for i, name in enumerate(CELLS):
-        (line,) = [s for s in lines if f"x.ipynb::Cell {i}" in s and s.startswith(("PASSED", "FAILED"))] or [
-            ""
-        ]
-        result[name] = line.partition(" ")[0]
-    assert json.dumps(result, indent=1) == json.dumps(
-        {
-            "exact": "PASSED",
-            "exact, off": "FAILED",
-            "near": "PASSED",
-            "far": "FAILED",
-            "other text": "FAILED",
-            "one output more": "FAILED",
-            "skipped": "",
-            "after": "PASSED",
-        },
-        indent=1,
-    )
+    result = dict.fromkeys(CELLS, "SKIPPED")
+    names = list(CELLS)
+    for outcome, i in re.findall(r"^(PASSED|FAILED) .*x\.ipynb::Cell (\d+)", done.stdout, re.M):
+        result[names[int(i)]] = outcome
+    assert result == {
+        "exact": "PASSED",
+        "exact, off": "FAILED",
+        "near": "PASSED",
+        "far": "FAILED",
+        "other text": "FAILED",
+        "one output more": "FAILED",
+        "skipped": "SKIPPED",
+        "after": "PASSED",
+    }
     assert "needs a CUDA device" in done.stdout
-    assert "4 failed, 3 passed, 1 skipped" in lines[-1]
+    assert "4 failed, 3 passed, 1 skipped" in done.stdout.splitlines()[-1]

@@ -6,8 +6,14 @@ import pytest
 import torch
 from scipy import stats
 
-from ebmlearn.buffer import NoiseStart
-from ebmlearn.methods import ShortRunGenerator
+from ebmlearn import targets
+from ebmlearn.buffer import NoiseStart, ReplayBuffer
+from ebmlearn.evaluate import exact
+from ebmlearn.evaluate.twosample import mmd
+from ebmlearn.methods import MaximumLikelihood, ShortRunGenerator
+from ebmlearn.nets import MLPEnergy
+from ebmlearn.sample import run
+from ebmlearn.train import fit
 
 
 def quadratic(x):
@@ -71,3 +77,28 @@ def test_bad_arguments_are_refused(generator):
     uniform = ShortRunGenerator(quadratic, NoiseStart("uniform", 1.0), n_steps=1, step_size=0.5)
     with pytest.raises(ValueError, match="outside"):
         uniform.interpolate(torch.full((1, 2), 2.0), torch.zeros(1, 2), 3)
+
+
+@pytest.mark.slow
+def test_perfect_samples_come_from_a_wrong_energy():
+    """Four weighted Gaussians: noise starts pass the two-sample test at a KL above 5."""
+    target = targets.four_weighted_gaussians()
+    grid = exact.Grid((-8, 8), n=300)
+
+    def train(start):
+        torch.manual_seed(0)
+        net = MLPEnergy(2, (64, 64), reference_std=2.5)
+        method = MaximumLikelihood(net, start, n_steps=20, step_size=0.2, lr=lambda t: 2e-3 * (1 - t / 1200))
+        fit(method, target.sample, steps=1200, batch_size=200)
+        return method
+
+    short = train(NoiseStart("normal", 2.5))
+    x = run(short.kernel(), short.start.draw(torch.empty(1000, 2)), 20)
+    assert exact.kl(target, short.energy, grid).value > 5
+    assert mmd(x, target.sample(1000)).p_value > 1e-3
+    longer = run(short.kernel(), x, 1000)
+    assert mmd(longer, target.sample(1000), n_permutations=0).value > 0.05, (
+        "the test could not see a wrong law"
+    )
+    persistent = train(ReplayBuffer(2.5 * torch.randn(2000, 2)))
+    assert exact.kl(target, persistent.energy, grid).value < 0.15

@@ -210,6 +210,17 @@ def test_another_configuration_is_refused_by_name(tmp_path, change, message):
     assert (tmp_path / "checkpoint.pt").read_bytes() == content
 
 
+def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path):
+    fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(half)
+    method = Mean()
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):
+        fit(method, numbers(), steps=4, batch_size=4, out=tmp_path, resume=True)
+    assert not method.seen and path.read_bytes() == half
+
+
 def test_an_interrupt_ends_the_step_saves_and_resumes_exactly(tmp_path):
     whole = Mean()
     torch.manual_seed(3)
