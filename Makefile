@@ -1,0 +1,97 @@
+# make book   build the book           make test   run every check
+# make help   lists the rest. Needed beforehand: Python >= 3.11 and make.
+
+PYTHON ?= python3
+TORCH := 2.13.0
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+
+# Two processes of one thread each: a fair use of two cores, and the same sums on any number of them.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+PAIR := -n 2 --dist loadfile
+
+# Decoded data sets stay in the repository's folder, which git ignores.
+export EBMLEARN_CACHE ?= $(CURDIR)/data/cache
+export EBMLEARN_PROGRESS ?= 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+lab: export EBMLEARN_PROGRESS := 1
+
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.PHONY: help book test lint types unit slow doctest pairs nbval wheel notebooks format lab figure lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+# Newer than both files means: installed from them.
+.venv/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python >= 3.11 is needed; this is " + sys.version + ". Name another one: make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[data,plot,devices,book,dev]'
+	@touch $@
+
+book: .venv/.ready ## build the book into _build/html; a warning is an error
+	$(BIN)/jupyter-book build -W -n --keep-going .
+	@echo "Open file://$(CURDIR)/_build/html/index.html"
+
+test: lint types unit slow doctest pairs nbval wheel ## every check, one after the other; stops at the first that fails
+
+lint: .venv/.ready ## ruff: lint and format, notebooks too
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.ready ## mypy on the package
+	$(BIN)/mypy
+
+unit: .venv/.ready ## fast tests, and line coverage of ebmlearn of at least 95 %
+	$(THREADS) $(PYTEST) tests -q -m "not slow" -n 2 --cov=ebmlearn --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+slow: .venv/.ready ## slow tests
+	$(THREADS) $(PYTEST) tests -q -m slow -n 2
+
+doctest: .venv/.ready ## the examples in docstrings
+	$(THREADS) $(PYTEST) -q --doctest-modules ebmlearn
+
+pairs: .venv/.ready ## does each notebook hold the text and code of its .md, and the outputs of that code?
+	$(BIN)/python book/notebooks.py check
+
+nbval: .venv/.ready ## run every chapter and compare with the stored outputs
+	$(THREADS) $(PYTEST) -q --nbval book/ $(PAIR)
+
+# By way of the sdist, so that both are tested and nothing stale in build/ gets in. The environment sees the packages of
+# .venv through a .pth file, but not the source tree: a .pth file named in a .pth file is not read.
+wheel: .venv/.ready ## fast tests against the built and installed wheel
+	rm -rf _build/wheel
+	$(BIN)/python -m build --outdir _build/wheel . > /dev/null
+	$(BIN)/python -m venv --without-pip _build/wheel/env
+	$(BIN)/python -c 'import pathlib, sysconfig; \
+		lib = pathlib.Path(sysconfig.get_path("purelib")); \
+		pathlib.Path("_build/wheel/env", lib.relative_to(pathlib.Path(".venv").absolute()), "base.pth").write_text(str(lib))'
+	$(BIN)/python -m pip --python _build/wheel/env/bin/python install -q --no-deps --no-index --force-reinstall _build/wheel/*.whl
+	cd _build/wheel && $(THREADS) EBMLEARN_EXPECTED_IN="$(CURDIR)/_build/wheel/env" \
+		env/bin/python -P -m pytest -q -c ../../pyproject.toml -m "not slow" -n 2 ../../tests
+
+notebooks: .venv/.ready ## run the chapters that changed and store their outputs
+	$(BIN)/python book/notebooks.py run
+
+format: .venv/.ready ## format package, tests and the code cells of the chapters
+	$(BIN)/ruff format --exclude '*.ipynb' .
+	$(BIN)/python book/notebooks.py format
+
+lab: .venv/.ready ## open JupyterLab
+	$(BIN)/jupyter lab book
+
+figure: .venv/.ready ## draw the figure of README.md anew
+	$(BIN)/python book/readme_figure.py
+
+# The local version (+cpu, +cu126) is the machine's, not the package index's.
+lock: ## write constraints.txt anew, from a fresh environment
+	rm -rf _build/lock
+	$(PYTHON) -m venv _build/lock
+	_build/lock/bin/python -m pip install -q torch==$(TORCH) -e '.[data,plot,devices,book,dev]'
+	( echo "# Every package that \`make book\` and \`make test\` install. Written by \`make lock\`; do not edit."; \
+	  _build/lock/bin/python -m pip freeze --exclude-editable | sed -E 's/^(torch==[^+]*)\+.*/\1/' ) > constraints.txt
+	_build/lock/bin/python -m pip check
+
+clean: ## remove what can be built again (not .venv and data/cache)
+	rm -rf _build build .mypy_cache .ruff_cache .pytest_cache .coverage

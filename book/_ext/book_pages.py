@@ -1,0 +1,66 @@
+"""Sphinx extension of this book.
+
+- A link goes to what a name means, wherever that is described: `Energy` in
+  a module that imports it, `fit` and `ebmlearn.fit` of the package.
+- The fields of a named tuple are described in its docstring, once.
+- No thebe: Jupyter Book adds its scripts (twice, an error in the console),
+  but running cells on a page would need a server elsewhere.
+"""
+
+import importlib
+
+
+def find(name: str):
+    """The object that a dotted name means, or None."""
+    parts = name.split(".")
+    for i in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:i]))
+        except ImportError:
+            continue
+        for part in parts[i:]:
+            found = getattr(found, part, None)
+        return found
+    return None
+
+
+def resolve(app, env, node, contnode):
+    if node.get("refdomain") != "py":
+        return None
+    domain = env.get_domain("py")
+    for scope in ("", f"{node.get('py:module')}.", "ebmlearn."):
+        name = scope + node["reftarget"]
+        found = find(name) if name.startswith("ebmlearn.") else None
+        if found is None:
+            continue
+        own = [n for n in domain.objects if n.startswith("ebmlearn")]
+        for place in (n for n in own if find(n) is found):
+            where = env, node["refdoc"], app.builder
+            return domain.resolve_xref(
+                *where, "obj", place, node, contnode
+            )
+        if hasattr(found, "__qualname__"):
+            # another project's: intersphinx comes later and looks for this
+            node["reftarget"] = f"{found.__module__}.{found.__qualname__}"
+            return None
+    return None
+
+
+def skip(app, what, name, found, skip, options):
+    doc = str(getattr(found, "__doc__", ""))
+    return True if doc.startswith("Alias for field number") else None
+
+
+def drop_thebe(app, page, template, context, doctree):
+    context["script_files"] = [
+        script
+        for script in context["script_files"]
+        if "thebe" not in f"{script.filename}{script.attributes}"
+    ]
+
+
+def setup(app):
+    app.connect("html-page-context", drop_thebe)
+    app.connect("missing-reference", resolve, priority=400)
+    app.connect("autodoc-skip-member", skip)
+    return {"parallel_read_safe": True}
