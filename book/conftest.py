@@ -16,7 +16,7 @@ import types
 
 import pytest
 
-from notebooks import unmet
+from notebooks import KERNEL_ENVIRONMENT, unmet
 
 NUMBER = re.compile(
     r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d*))?(?:[eE]([-+]?\d+))?"
@@ -74,7 +74,7 @@ def _settle(new, stored, tol):
 
 
 def pytest_configure(config):
-    os.environ["EBMLEARN_PROGRESS"] = "0"  # the kernels inherit it
+    os.environ.update(KERNEL_ENVIRONMENT)  # the kernels inherit it
 
 
 def pytest_itemcollected(item):

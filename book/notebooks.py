@@ -25,6 +25,12 @@ from jupytext.combine import combine_inputs_with_outputs
 from nbclient import NotebookClient
 
 BOOK = pathlib.Path(__file__).resolve().parent
+# No progress bars. Threads that wait sleep: spinning ones take the cores
+# from each other, which made a chapter ten times slower on a busy machine.
+KERNEL_ENVIRONMENT = {
+    "EBMLEARN_PROGRESS": "0",
+    "OMP_WAIT_POLICY": "passive",
+}
 # fence, options as YAML or as :key: lines, code
 CELL = re.compile(
     r"^(?P<head>```\{code-cell\}[^\n]*\n"
@@ -179,6 +185,7 @@ def run(md: pathlib.Path) -> None:
         timeout=1200,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,
         skip_cells_with_tag="kept",
         resources={"metadata": {"path": str(md.parent)}},
     ).execute()
@@ -240,5 +247,5 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    os.environ["EBMLEARN_PROGRESS"] = "0"  # the kernels inherit it
+    os.environ.update(KERNEL_ENVIRONMENT)  # the kernels inherit it
     sys.exit(main(sys.argv[1:]))

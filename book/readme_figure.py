@@ -8,9 +8,10 @@ differ in where the chains start: in place (persistent), or in noise.
 
 import pathlib
 
-import ebmlearn as el
 import matplotlib
 import torch
+
+import ebmlearn as el
 from ebmlearn import viz
 from ebmlearn.evaluate import exact, twosample
 

@@ -107,9 +107,7 @@ def mmd(
     return MMD(value[0].item(), p_value)
 
 
-def c2st(
-    x: Tensor, y: Tensor, *, classifier: Any = None, generator: torch.Generator | None = None
-) -> C2ST:
+def c2st(x: Tensor, y: Tensor, *, classifier: Any = None, generator: torch.Generator | None = None) -> C2ST:
     """Classifier two-sample test (Lopez-Paz & Oquab, 2017).
 
     A random half of each sample trains a classifier; its accuracy on the other half is 1/2 if the laws agree.

@@ -90,9 +90,15 @@ class MaximumLikelihood(Method):
         return ula(self.energy, step_size=self.step_size, noise_scale=self.noise_scale, bounds=self.bounds)
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
-        """One iteration; returns ``energy_gap`` (units of energy) and ``displacement`` (units of ``x``)."""
+        """One iteration on a batch ``(B, *event)``.
+
+        Returns:
+            ``energy_gap`` in units of energy, ``displacement`` in units of x.
+        """
         # 1. noise on the data
-        x_data = batch + self.data_noise * torch.randn_like(batch) if self.data_noise > 0 else batch
+        x_data = batch
+        if self.data_noise > 0:
+            x_data = batch + self.data_noise * torch.randn_like(batch)
         # 2. starts
         x = self.start.draw(x_data)
         # 3. chains

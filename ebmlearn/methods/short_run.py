@@ -63,7 +63,13 @@ class ShortRunGenerator:
             create_graph=z.requires_grad,
         )
 
-    def reconstruct(self, x: Tensor, *, n_updates: int = 100, lr: float = 0.1) -> tuple[Tensor, Tensor]:
+    def reconstruct(
+        self,
+        x: Tensor,
+        *,
+        n_updates: int = 100,
+        lr: float = 0.1,
+    ) -> tuple[Tensor, Tensor]:
         """Find starts whose chains end at ``x``.
 
         Args:
@@ -72,8 +78,9 @@ class ShortRunGenerator:
             lr: Its learning rate.
 
         Returns:
-            ``(z, errors)``: the starts ``(B, *event)``, whose chains ``self(z)`` are the reconstructions, and
-            the mean squared error per element before each update, ``(n_updates,)``.
+            ``(z, errors)``: the starts ``(B, *event)``, whose chains
+            ``self(z)`` are the reconstructions, and the mean squared
+            error per element before each update, ``(n_updates,)``.
 
         Raises:
             ValueError: If ``n_updates`` < 1.

@@ -12,7 +12,8 @@ class ConvEnergy(nn.Module):
 
     Args:
         channels: Channels of the image.
-        size: Side of the square image; each convolution (4 x 4, stride 2, padding 1) takes it to ``size // 2``.
+        size: Side of the square image; each convolution (4 x 4, stride 2, padding 1) halves it, rounding
+            down.
         widths: Channels after each convolution.
         activation: Makes an activation.
 
