@@ -34,7 +34,7 @@ book: .venv/.ready ## build the book into _build/html; a warning is an error
 	$(BIN)/jupyter-book build -W -n --keep-going .
 	@echo "Open file://$(CURDIR)/_build/html/index.html"
 
-test: lint types unit slow doctest pairs nbval wheel ## every check, one after the other; stops at the first that fails
+test: lint types unit slow doctest pairs book nbval wheel ## every check, one after the other; stops at the first that fails
 
 lint: .venv/.ready ## ruff: lint and format, notebooks too
 	$(BIN)/ruff check .

@@ -20,7 +20,7 @@ from ebmlearn.energy import Energy, grad
 from ebmlearn.progress import progress_enabled
 
 Schedule = Callable[[int], float]
-"""A setting that changes along the chain: step number (from 0) to value."""
+"""Function of the step number, from 0, that gives the value of a setting at this step."""
 
 Bounds = tuple[float, float]
 """Lowest and highest value of every coordinate."""

@@ -1,24 +1,26 @@
-"""Image data sets as plain tensors: `load("mnist").x` is (60000, 1, 28, 28) in [-1, 1].
+"""Image data sets as plain tensors: ``load("mnist").x`` is (60000, 1, 28, 28) in [-1, 1].
 
-| name | train / valid / test | image | origin |
-|---|---|---|---|
-| `digits` (default) | 1,442 / - / 355 | (1, 8, 8) | inside scikit-learn: no network, no file |
-| `mnist` | 60,000 / - / 10,000 | (1, 28, 28) | hub, `ylecun/mnist` |
-| `fashion_mnist` | 60,000 / - / 10,000 | (1, 28, 28) | hub, `zalando-datasets/fashion_mnist` |
-| `cifar10` | 50,000 / - / 10,000 | (3, 32, 32) | hub, `uoft-cs/cifar10` |
-| `celeba` | 162,770 / 19,867 / 19,962 | (3, 64, 64) | hub, `flwrlabs/celeba` |
+=================  =========================  ===========  =====================================
+name               train / valid / test       image        origin
+=================  =========================  ===========  =====================================
+``digits``         1,442 / - / 355            (1, 8, 8)    inside scikit-learn: no network, no file
+``mnist``          60,000 / - / 10,000        (1, 28, 28)  hub, ``ylecun/mnist``
+``fashion_mnist``  60,000 / - / 10,000        (1, 28, 28)  hub, ``zalando-datasets/fashion_mnist``
+``cifar10``        50,000 / - / 10,000        (3, 32, 32)  hub, ``uoft-cs/cifar10``
+``celeba``         162,770 / 19,867 / 19,962  (3, 64, 64)  hub, ``flwrlabs/celeba``
+=================  =========================  ===========  =====================================
 
 A set of the Hugging Face hub is looked for, in this order, in
 
-1. the folder that the environment variable `EBMLEARN_DATA` names, laid out like the hub
-   (`<folder>/ylecun/mnist/mnist/train-00000-of-00001.parquet`);
+1. the folder that the environment variable ``EBMLEARN_DATA`` names, laid out like the hub
+   (``<folder>/ylecun/mnist/mnist/train-00000-of-00001.parquet``);
 2. the cache of decoded images, from an earlier load (then nothing is asked of the hub);
-3. the hub, streamed by `datasets`.
+3. the hub, streamed by ``datasets``.
 
-The decoded images of 1 and 3 are kept as uint8 in `$EBMLEARN_CACHE`, else `$XDG_CACHE_HOME/ebmlearn`, else
-`~/.cache/ebmlearn`. An entry belongs to its source files (path, size, time of change) and to the way of
+Images decoded from 1 and 3 are kept as uint8 in ``$EBMLEARN_CACHE``, else ``$XDG_CACHE_HOME/ebmlearn``, else
+``~/.cache/ebmlearn``. An entry belongs to its source files (path, size, time of change) and to the way of
 decoding; the folder may be deleted at any time. An environment variable set to the empty string counts as
-not set. Licences and citations: `data/README.md`. Needs `pip install 'ebmlearn[data]'`.
+not set. Licences and citations: ``data/README.md``. Needs ``pip install 'ebmlearn[data]'``.
 """
 
 import difflib
@@ -39,7 +41,7 @@ class Images(NamedTuple):
 
     Attributes:
         x: (N, C, H, W) float32 in [-1, 1].
-        y: (N,) int64 class labels; CelebA: (N, 40) int64, 1 where `CELEBA_ATTRIBUTES[j]` holds, else 0.
+        y: (N,) int64 class labels; CelebA: (N, 40) int64, 1 where ``CELEBA_ATTRIBUTES[j]`` holds, else 0.
     """
 
     x: Tensor
@@ -52,24 +54,24 @@ def load(
     """Load a split of a data set, in the order of its file.
 
     Args:
-        name: `"digits"`, `"mnist"`, `"fashion_mnist"`, `"cifar10"` or `"celeba"`.
-        split: `"train"` or `"test"`; CelebA has `"valid"` too. Digits has no official split: within each
+        name: ``"digits"``, ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"`` or ``"celeba"``.
+        split: ``"train"`` or ``"test"``; CelebA has ``"valid"`` too. Digits has no official split: in each
             class, in the order of the file, every fifth image is a test image.
         n: only the first n images; no more than these are decoded. None: all.
         size: reduce the images to size x size by area averaging, after the scaling: a new pixel is the mean
             of the old image over the square it covers (no filter, no rounding back to integer levels).
-            MNIST at `size=14` is therefore *not* MNIST: each pixel is the mean of a 2 x 2 block.
+            MNIST at ``size=14`` is therefore *not* MNIST: each pixel is the mean of a 2 x 2 block.
             None: the sizes of the table at the top of this module.
 
     Returns:
-        `Images(x, y)`. The integer level u in {0, ..., max} of a pixel becomes 2 u / max - 1, where max is
-        255, for digits 16 (`to_unit`). CelebA is the central 148 x 148 square of the 178 x 218 image (rows 35
+        ``Images(x, y)``. The integer level u in {0, ..., max} of a pixel becomes 2 u / max - 1, where max is
+        255, for digits 16 (``to_unit``). CelebA is the central square of 148 in the 178 x 218 image (rows 35
         to 182, columns 15 to 162, counted from 0), area averaged to 64 x 64 and rounded to integer levels.
-        All of CelebA's train split is 8 GB of float32: give `n`.
+        All of CelebA's train split is 8 GB of float32: give ``n``.
 
     Raises:
-        ValueError: unknown `name` or `split`; `n` or `size` out of range; a file of another layout.
-        NotADirectoryError: `EBMLEARN_DATA` names no folder.
+        ValueError: unknown ``name`` or ``split``; ``n`` or ``size`` out of range; a file of another layout.
+        NotADirectoryError: ``EBMLEARN_DATA`` names no folder.
         FileNotFoundError: the folder holds only a part of the files of the split.
         OSError: a file of the folder is damaged.
         ConnectionError: the set is neither in the folder nor in the cache, and the hub cannot be read.
@@ -116,12 +118,12 @@ def to_unit(levels: Tensor, max_level: int = 255) -> Tensor:
 
 
 def is_local(name: str, split: str = "train", *, n: int | None = None) -> bool:
-    """Whether `load(name, split, n=n)` needs no network: the set is in `EBMLEARN_DATA` or in the cache.
+    """Whether ``load(name, split, n=n)`` needs no network: the set is in ``EBMLEARN_DATA`` or in the cache.
 
-    Looks at file names and the head of a cache entry; imports neither `datasets` nor scikit-learn.
+    Looks at file names and the head of a cache entry; imports neither ``datasets`` nor scikit-learn.
 
     Raises:
-        ValueError, NotADirectoryError, FileNotFoundError: as `load`.
+        ValueError, NotADirectoryError, FileNotFoundError: as ``load``.
 
     >>> is_local("digits")
     True

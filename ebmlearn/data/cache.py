@@ -35,7 +35,7 @@ def holds(path: Path, n: int | None) -> bool:
 
 
 def through(path: Path, n: int | None, decode: Callable[[], Arrays]) -> Arrays:
-    """At least the first n images (None: all) and labels from the entry; else `decode()`, which is then kept.
+    """At least the first n images (None: all) and labels of the entry; else ``decode()``, then kept.
 
     A damaged entry is decoded again, an entry that cannot be written is done without, each with a warning.
     """

@@ -1,4 +1,4 @@
-"""From a source to integer levels: the readers behind `ebmlearn.data.load`, and area averaging."""
+"""From a source to integer levels: the readers behind ``ebmlearn.data.load``, and area averaging."""
 
 import io
 import os
@@ -37,13 +37,13 @@ def read_parquet(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Levels (N, C, side, side) uint8 and labels (N, len(source.labels)) uint8: the first n images, or all.
 
-    Reads `files` when there are any, else the hub. Both are streamed: `datasets` writes no copy of its own,
-    and fetches no more than the row groups that hold the first n images.
+    Reads ``files`` when there are any, else the hub. Both are streamed: ``datasets`` writes no copy, and
+    fetches no more than the row groups that hold the first n images.
 
     Raises:
         OSError: a local file is damaged.
         ConnectionError: the set is in no local folder, and the hub cannot be read.
-        ValueError: columns or image shapes differ from what `SOURCES` says.
+        ValueError: columns or image shapes differ from what ``SOURCES`` says.
     """
     xs: list[np.ndarray] = []
     ys: list[np.ndarray] = []
@@ -124,7 +124,7 @@ def area_average(x: Tensor, side: int) -> Tensor:
 
     A new pixel is the mean of the old image over the square that the new pixel covers; an old pixel that is
     covered in part counts with the covered part of its area. No filter, no rounding; where S is a multiple
-    of `side` this is the mean of blocks. Computed in float64: a constant image stays exactly constant.
+    of ``side`` this is the mean of blocks. Computed in float64: a constant image stays exactly constant.
     """
     ratio = x.shape[-1] / side
     low = torch.arange(side, dtype=torch.float64)[:, None] * ratio

@@ -1,4 +1,4 @@
-"""The data sets, and where their files lie: `SOURCES` is the only list of them."""
+"""The data sets, and where their files lie: ``SOURCES`` is the only list of them."""
 
 import os
 import re
@@ -24,10 +24,10 @@ class Source:
         splits: number of images of each split.
         shape: (C, H, W) of an image in the file.
         max_level: the largest integer level of a pixel; the smallest is 0.
-        repo, config: id and configuration on the hub; `repo=""` means that scikit-learn holds the set.
-        image, labels: column of the images, and columns of the labels (several: `y` is (N, len(labels))).
+        repo, config: id and configuration on the hub; ``repo=""`` means that scikit-learn holds the set.
+        image, labels: column of the images, and columns of the labels (several: ``y`` is (N, len(labels))).
         crop: side of the central square that is kept, or None for the whole image.
-        side: side of the images that `ebmlearn.data.load` returns; smaller than the crop: area averaging.
+        side: side of the images that ``ebmlearn.data.load`` returns; smaller than the crop: area averaging.
     """
 
     splits: dict[str, int]
@@ -72,10 +72,10 @@ SOURCES = {
 
 
 def local_files(source: Source, split: str) -> list[Path]:
-    """The parquet files of a split in the folder that `EBMLEARN_DATA` names; empty when there are none.
+    """The parquet files of a split in the folder that ``EBMLEARN_DATA`` names; empty when there are none.
 
     Raises:
-        NotADirectoryError: `EBMLEARN_DATA` names something that is not a folder.
+        NotADirectoryError: ``EBMLEARN_DATA`` names something that is not a folder.
         FileNotFoundError: some, but not all, of the numbered files of the split are there.
     """
     root = os.environ.get("EBMLEARN_DATA", "")
