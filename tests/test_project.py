@@ -130,7 +130,10 @@ print(json.dumps({"changed": [k for k in before if before[k] != after[k]], "new"
 
 @pytest.fixture(scope="module")
 def probe():
-    done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
+    # this process has imported the package: what that put into its environment would be there "before" as well
+    few = ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT", "TEMP", "LD_LIBRARY_PATH")
+    env = {k: v for k, v in os.environ.items() if k in few}
+    done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, env=env)
     assert done.stderr == ""
     return json.loads(done.stdout)
 
