@@ -164,10 +164,10 @@ def run(md: pathlib.Path) -> None:
         RuntimeError: If such a cell has none, or its code has changed.
     """
     ipynb = md.with_suffix(".ipynb")
-    nb, stored = jupytext.read(md), {}
+    nb, stored = jupytext.read(md), set()
     if ipynb.exists():
         old = nbformat.read(ipynb, as_version=4)
-        stored = {c.source: c.outputs for c in code_cells(old)}
+        stored = {c.source for c in code_cells(old)}
         # takes the ids of cells, so that an unchanged cell stays the same
         nb = combine_inputs_with_outputs(nb, old, fmt="md:myst")
     nb.metadata["jupytext"].pop("text_representation", None)
@@ -178,7 +178,6 @@ def run(md: pathlib.Path) -> None:
                     f"a cell of {md.name} has no stored output, and it"
                     f" {reason}\n{cell.source}"
                 )
-            cell.outputs = stored[cell.source]
             cell.metadata["tags"].append("kept")
     NotebookClient(
         nb,

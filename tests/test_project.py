@@ -130,7 +130,7 @@ print(json.dumps({"changed": [k for k in before if before[k] != after[k]], "new"
 
 @pytest.fixture(scope="module")
 def probe():
-    # this process has imported the package: what that put into its environment would be there "before" as well
+    # this process has imported the package; what that may have put into its environment stays here
     few = ("PATH", "PYTHONPATH", "HOME", "SYSTEMROOT", "TEMP", "LD_LIBRARY_PATH")
     env = {k: v for k, v in os.environ.items() if k in few}
     done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True, env=env)
