@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.nn import functional
 
 from ebmlearn import data
 from ebmlearn.data import cache
-from ebmlearn.data.decode import area_average
+from ebmlearn.data.decode import area_average, require
 from ebmlearn.data.sources import SOURCES
 
 datasets = pytest.importorskip("datasets")
@@ -568,3 +569,14 @@ def test_real_cifar10_test(real):
     assert y.bincount().tolist() == [1000] * 10
     assert x.min() == -1
     assert x.max() == 1
+
+
+def test_imports_of_optional_packages_keep_quiet_about_notebook_widgets(tmp_path, monkeypatch):
+    """tqdm.auto warns on stderr in a kernel without ipywidgets; a stored notebook must not hold that."""
+    lines = ["import warnings", "warnings.warn('IProgress not found. Update it')", "warnings.warn('other')"]
+    (tmp_path / "loud.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        require("loud")
+    assert [str(w.message) for w in caught] == ["other"]

@@ -3,6 +3,7 @@
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator
 from glob import escape
 from importlib import import_module
@@ -147,6 +148,9 @@ def require(module: str) -> ModuleType:
         ImportError: it is not installed.
     """
     try:
-        return import_module(module)
+        with warnings.catch_warnings():
+            # tqdm.auto, which `datasets` imports, complains in a notebook without ipywidgets
+            warnings.filterwarnings("ignore", "IProgress not found")
+            return import_module(module)
     except ImportError as error:
         raise ImportError(f"this data set needs {module} ({error}): pip install 'ebmlearn[data]'") from error
