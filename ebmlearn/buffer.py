@@ -81,12 +81,12 @@ class NoiseStart(Start):
     def draw(self, x_data: Tensor) -> Tensor:
         return self.like(x_data)
 
-    def like(self, x: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    def like(self, x: Tensor) -> Tensor:
         """Noise of the shape, dtype and device of ``x``."""
         noise = torch.empty_like(x)
         if self.law == "normal":
-            return noise.normal_(0, self.scale, generator=generator)
-        return noise.uniform_(-self.scale, self.scale, generator=generator)
+            return noise.normal_(0, self.scale)
+        return noise.uniform_(-self.scale, self.scale)
 
     def extra_repr(self) -> str:
         return f"law={self.law!r}, scale={self.scale}"

@@ -198,8 +198,7 @@ def _how_to_resume(path: Path | None) -> str:
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[list[bool]]:
-    """Let Ctrl-C wait for the end of the step, so that the checkpoint is exact; a second Ctrl-C stops at
-    once."""
+    """Let Ctrl-C wait for the end of the step, so the checkpoint is exact; a second one stops at once."""
     caught: list[bool] = []
     if threading.current_thread() is not threading.main_thread():
         yield caught
