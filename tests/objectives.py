@@ -10,6 +10,7 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from scipy.optimize import brentq
 from torch import nn
 
 from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
@@ -59,17 +60,13 @@ def with_ula(v: float, s: float) -> float:
 
 
 def short_run(v: float, start: float, s: float, k: int) -> float:
-    """K steps of ULA must take the variance from ``start`` to ``v``; by bisection of a."""
+    """K steps of ULA must take the variance from ``start`` to ``v``."""
 
     def end(a: float) -> float:
         rho = 1 - s * s * a / 2
         return rho ** (2 * k) * start + s * s * (1 - rho ** (2 * k)) / (1 - rho**2)
 
-    low, high = 1e-6, 2 / s**2
-    while high - low > 1e-9:
-        a = 0.5 * (low + high)
-        low, high = (a, high) if end(a) > v else (low, a)
-    return 1 / low
+    return 1 / brentq(lambda a: end(a) - v, 1e-6, 2 / s**2)
 
 
 def bank(energy: Precision) -> ReplayBuffer:

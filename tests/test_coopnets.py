@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
+from scipy.optimize import brentq
 
 from ebmlearn import seed
 from ebmlearn.evaluate import exact
@@ -116,14 +117,6 @@ def after_chain(a, start, n_steps, s):
     return rho**n_steps, rho ** (2 * n_steps) * start + s**2 * sum(rho ** (2 * j) for j in range(n_steps))
 
 
-def root(f, low, high):
-    """Of a falling function."""
-    while high - low > 1e-9:
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if f(middle) > 0 else (low, middle)
-    return low
-
-
 def test_known_latents_end_in_a_flat_energy():
     """E[x̃ z] = ρ^K b: teaching rests only at ρ = 1, and then b² = V - τ² - K s² has the data's variance."""
     a, b = train(n_steps=20, s=0.1)
@@ -135,7 +128,7 @@ def test_long_chains_with_known_latents_leave_the_generator_nothing():
     """If K s² > V - τ² the generator dies, b = 0, and the chain does all the work."""
     a, b = train(n_steps=12, s=0.3, lr_energy=2.0, lr_generator=0.9)
     assert abs(b) < 1e-3
-    wanted = root(lambda a: after_chain(a, TAU**2, 12, 0.3)[1] - V, 0.0, 5.0)
+    wanted = brentq(lambda a: after_chain(a, TAU**2, 12, 0.3)[1] - V, 0.0, 5.0)
     assert a == pytest.approx(wanted, abs=1e-3) and a > 0.1
 
 
@@ -179,7 +172,7 @@ def test_a_few_latent_steps_end_in_between():
 def test_a_generator_that_never_learns_is_a_noise_start():
     """From variance 4: the energy makes the way in K steps, as in short-run learning."""
     a, _ = train(n_steps=20, s=0.1, b=math.sqrt(4 - TAU**2), lr_generator=1e-12)
-    assert a == pytest.approx(root(lambda a: after_chain(a, 4.0, 20, 0.1)[1] - V, 0.0, 100.0), abs=1e-3)
+    assert a == pytest.approx(brentq(lambda a: after_chain(a, 4.0, 20, 0.1)[1] - V, 0.0, 100.0), abs=1e-3)
     assert a == pytest.approx(7.361, abs=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""What the diagnostics of convergence share: checks, halves and ranks."""
+"""What the diagnostics of chains and series share: checks, halves, ranks and lags."""
 
 import torch
 from torch import Tensor
@@ -31,6 +31,13 @@ def split_chains(chains: Tensor) -> Tensor:
     chains = check_chains(chains)
     n = len(chains) // 2
     return torch.cat([chains[:n], chains[-n:]], 1)
+
+
+def lagged_products(x: Tensor, y: Tensor) -> Tensor:
+    """``Σ_t x_t y_(t+k)`` along dimension 0: lags ``0 … n - 1``, then a 0, then ``-(n - 1) … -1``."""
+    # padded to twice the length, the circular correlation of the FFT is the one on a line
+    n = 2 * len(x)
+    return torch.fft.irfft(torch.fft.rfft(x, n=n, dim=0).conj() * torch.fft.rfft(y, n=n, dim=0), n=n, dim=0)
 
 
 def normal_scores(chains: Tensor) -> Tensor:

@@ -6,7 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ebmlearn.diagnostics._chains import check_chains, check_moving, normal_scores, split_chains
+from ebmlearn.diagnostics._chains import (
+    check_chains,
+    check_moving,
+    lagged_products,
+    normal_scores,
+    split_chains,
+)
 
 
 def r_hat(chains: Tensor) -> Tensor:
@@ -137,9 +143,8 @@ def _plain_r_hat(chains: Tensor) -> Tensor:
 def _plain_autocorrelation(chains: Tensor) -> Tensor:
     n = len(chains)
     within, total = _variances(chains)
-    # padded to twice the length, the circular correlation of the FFT is the one on a line
-    spectrum = torch.fft.rfft(chains - chains.mean(0), n=2 * n, dim=0)
-    covariance = torch.fft.irfft(spectrum.abs().square(), n=2 * n, dim=0)[:n].mean(1) / n
+    centred = chains - chains.mean(0)
+    covariance = lagged_products(centred, centred)[:n].mean(1) / n
     rho = 1 - (within - covariance) / total
     rho[0] = 1  # the formula mixes divisors n and n - 1 here
     return rho

@@ -1,7 +1,8 @@
 """Two metrics of a training run, side by side."""
 
-import torch
 from torch import Tensor
+
+from ebmlearn.diagnostics._chains import lagged_products
 
 
 def cross_correlation(x: Tensor, y: Tensor, n_lags: int) -> Tensor:
@@ -25,6 +26,7 @@ def cross_correlation(x: Tensor, y: Tensor, n_lags: int) -> Tensor:
             constant or not finite.
 
     Example:
+        >>> import torch
         >>> x = torch.randn(1000, generator=torch.Generator().manual_seed(0))
         >>> cross_correlation(x, x.roll(2), 4).argmax() - 3  # the second follows the first by two steps
         tensor(2)
@@ -40,7 +42,5 @@ def cross_correlation(x: Tensor, y: Tensor, n_lags: int) -> Tensor:
         if not series.isfinite().all() or (series == series[0]).all():
             raise ValueError("a series is constant or not finite, so it has no correlation with another")
     x, y = (series.double() - series.double().mean() for series in (x, y))
-    # padded to twice the length, the circular correlation of the FFT is the one on a line
-    spectrum = torch.fft.rfft(x, n=2 * n).conj() * torch.fft.rfft(y, n=2 * n)
-    lagged = torch.fft.irfft(spectrum, n=2 * n) / (x.norm() * y.norm())
+    lagged = lagged_products(x, y) / (x.norm() * y.norm())
     return lagged.roll(n_lags - 1)[: 2 * n_lags - 1]

@@ -207,17 +207,19 @@ def best_temperature(p: Energy, q: Energy, grid: Grid) -> Estimate[float]:
         return _weighted((-e).softmax(0), e_q)
 
     known = total(mean, grid, [e_p, e_q], leak_p)
+
+    def too_cold(log_t: float) -> bool:
+        return bool(mean(e_q * math.exp(-log_t), e_q).sum() < known.value)
+
     low, high = math.log(1e-6), math.log(1e6)
-    for log_t in (low, high):
-        if (mean(e_q * math.exp(-log_t), e_q).sum() < known.value) == (log_t == high):
-            raise ValueError(
-                f"the mean of q under p is {known.value.item():.4g}, and under its own density it is that at "
-                "no temperature in [1e-6, 1e6]: q is not low where p has mass. Is its sign right?"
-            )
+    if not too_cold(low) or too_cold(high):
+        raise ValueError(
+            f"the mean of q under p is {known.value.item():.4g}, and under its own density it is that at "
+            "no temperature in [1e-6, 1e6]: q is not low where p has mass. Is its sign right?"
+        )
     while high - low > 1e-12:
         middle = 0.5 * (low + high)
-        colder = mean(e_q * math.exp(-middle), e_q).sum() < known.value
-        low, high = (middle, high) if colder else (low, middle)
+        low, high = (middle, high) if too_cold(middle) else (low, middle)
     t = math.exp(high)
     _, leak = energies(lambda x: q(x) / t, grid)
     own = total(mean, grid, [e_q / t, e_q], leak)

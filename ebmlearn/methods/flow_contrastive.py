@@ -36,8 +36,6 @@ ilkhem/icebeem has two, 0.525 and 0.475. The latter's flow step scores samples t
 gradient of ``V`` comes through the samples: with a perfect classifier nothing else is left of it.
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 
@@ -45,6 +43,7 @@ from ebmlearn.energy import evaluate
 from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.nets.flow import RealNVP
 from ebmlearn.objectives import nce
+from ebmlearn.objectives._contrastive import importance_log_z
 from ebmlearn.sample import Schedule
 
 
@@ -84,9 +83,7 @@ class FlowContrastive(Method):
             raise ValueError(f"threshold is {threshold}; expected an accuracy in [0, 1), such as 0.55")
         self.energy, self.flow, self.threshold = energy, flow, threshold
         with torch.no_grad():
-            x, log_q = flow.rsample_with_log_prob(1000)
-            start = (-evaluate(energy, x) - log_q).logsumexp(0) - math.log(len(x))
-        self.log_z = nn.Parameter(start)
+            self.log_z = nn.Parameter(importance_log_z(energy, *flow.rsample_with_log_prob(1000)))
         self.add_optimizer("energy", [*energy.parameters(), self.log_z], lr_energy, optimizer)
         self.add_optimizer("flow", flow.parameters(), lr_flow, optimizer)
 

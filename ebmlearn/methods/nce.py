@@ -33,6 +33,7 @@ from torch import Tensor, nn
 from ebmlearn.energy import ExactEnergy, evaluate
 from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.objectives import nce
+from ebmlearn.objectives._contrastive import importance_log_z
 from ebmlearn.sample import Schedule
 
 
@@ -73,8 +74,7 @@ class NCE(Method):
         self.energy, self.noise, self.n_noise = energy, noise, n_noise
         with torch.no_grad():
             x = noise.sample(1000)
-            start = (-evaluate(energy, x) - noise.log_prob(x)).logsumexp(0) - math.log(len(x))
-        self.log_z = nn.Parameter(start)
+            self.log_z = nn.Parameter(importance_log_z(energy, x, noise.log_prob(x)))
         self.add_optimizer("energy", [*energy.parameters(), self.log_z], lr, optimizer)
 
     def ratio(self, x: Tensor) -> Tensor:

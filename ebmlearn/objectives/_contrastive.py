@@ -41,6 +41,18 @@ def nce(ratio_data: Tensor, ratio_noise: Tensor) -> Tensor:
     return softplus(log_nu - ratio_data).mean() + nu * softplus(ratio_noise - log_nu).mean()
 
 
+@torch.no_grad()
+def importance_log_z(energy: Energy, x: Tensor, log_q: Tensor) -> Tensor:
+    """``log mean exp(-E - log q)`` over samples of ``q``, shape ``()``: where a learned ``log_z`` starts.
+
+    Args:
+        energy: The energy.
+        x: Samples of ``q``, shape ``(B, *event)``.
+        log_q: Their log-density, shape ``(B,)``.
+    """
+    return (-evaluate(energy, x) - log_q).logsumexp(0) - math.log(len(x))
+
+
 def conditional_nce(
     energy: Energy,
     x: Tensor,
