@@ -79,7 +79,7 @@ format: .venv/.ready ## format package, tests and the code cells of the chapters
 	$(BIN)/python book/notebooks.py format
 
 lab: .venv/.ready ## open JupyterLab
-	$(BIN)/jupyter lab book
+	$(THREADS) $(BIN)/jupyter lab book
 
 figure: .venv/.ready ## draw the figure of README.md anew
 	$(BIN)/python book/readme_figure.py
