@@ -6,9 +6,11 @@ import socket
 import pytest
 import torch
 from methods import METHODS
+from torch.nn.modules.module import register_module_forward_hook
 
 from ebmlearn import checkpoint, methods
 from ebmlearn.method import Method
+from ebmlearn.sample import _hmc, _mala, _ula
 from ebmlearn.train import fit
 
 
@@ -88,6 +90,28 @@ def test_the_batch_is_not_changed(case):
     batch = case.data[:8].clone()
     case.make().step(batch)
     assert torch.equal(batch, case.data[:8])
+
+
+def test_chains_leave_no_gradient_and_see_nets_in_evaluation_mode(case, monkeypatch):
+    """Without its updates a step leaves no trace in any net; all that moves a chain has dropout off."""
+    method = case.make()
+    method.train()
+    method.update = lambda name, loss: None
+    modes = []
+    for kernel in (_ula, _mala, _hmc):
+
+        def spy(energy, x, *, create_graph=False, grad=kernel.grad):
+            hook = register_module_forward_hook(lambda module, args, out: modes.append(module.training))
+            try:
+                return grad(energy, x, create_graph=create_graph)
+            finally:
+                hook.remove()
+
+        monkeypatch.setattr(kernel, "grad", spy)
+    batch = case.data[:8]
+    method.step(batch)
+    assert (modes or not hasattr(method, "kernel")) and not any(modes)
+    assert all(p.grad is None for p in method.parameters()) and batch.grad is None
 
 
 def test_twenty_steps_are_ten_saved_and_ten_resumed(case, tmp_path):

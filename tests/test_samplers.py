@@ -5,7 +5,7 @@ import torch
 from samplers import SAMPLERS
 
 from ebmlearn.energy import Gaussian
-from ebmlearn.sample import run
+from ebmlearn.sample import run, ula
 
 N = 40_000
 COVARIANCE = torch.tensor(
@@ -51,6 +51,51 @@ def test_the_start_is_not_touched_and_chains_leave_no_trace(case, n_steps):
     out = run(case.make(target), x, n_steps)
     assert torch.equal(x, before) and torch.equal(out, before) == (n_steps == 0)
     assert out.shape == x.shape and out.dtype == x.dtype and not out.requires_grad
+
+
+class Unsteady(torch.nn.Module):
+    """In training mode, dropout and batch statistics make it another energy at each step."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = torch.nn.Sequential(
+            torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
+        )
+
+    def forward(self, x):
+        return self.net(x).squeeze(1) + 0.5 * x.square().sum(1)
+
+
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "gibbs"])  # which calls no net
+def test_dropout_and_batch_statistics_are_frozen_in_a_chain(name):
+    net = Unsteady()
+    net.net[3].eval()  # what its owner has frozen stays so afterwards
+    before = {k: v.clone() for k, v in net.state_dict().items()}
+
+    def end():
+        kernel = SAMPLERS[name].make(net, generator=torch.Generator().manual_seed(1))
+        return run(kernel, torch.zeros(3, 4), 4)
+
+    in_training = end()
+    assert [module.training for module in net.modules()] == [True] * 5 + [False]
+    assert all(torch.equal(v, before[k]) for k, v in net.state_dict().items())
+    assert all(p.grad is None for p in net.parameters())
+    net.eval()
+    assert torch.equal(in_training, end())
+
+
+def test_nets_train_again_after_a_chain_that_failed():
+    net = Unsteady()
+
+    def energy(x):
+        net(x)
+        raise RuntimeError("no energy")
+
+    with pytest.raises(RuntimeError, match="no energy"):
+        run(ula(energy, step_size=0.1), torch.zeros(3, 4), 2)
+    assert all(module.training for module in net.modules())
+    net(torch.zeros(3, 4))
+    assert net.net[1].num_batches_tracked == 1  # no hook is left behind
 
 
 def test_a_generator_makes_chains_reproducible(case):

@@ -1,10 +1,12 @@
 """The package's only MCMC loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 from tqdm import tqdm
 
 from ebmlearn.energy import Energy
@@ -35,6 +37,10 @@ def run(
     progress: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Run a batch of chains: the package's only MCMC loop.
+
+    A chain needs one target from start to end. Nets that it calls are therefore in evaluation mode while it
+    runs, whatever mode they are in otherwise: dropout is off, and batch normalisation uses its running
+    statistics and leaves them alone.
 
     Args:
         kernel: The transition: `ula`, `mala`, `hmc`, `gibbs` or your own.
@@ -69,14 +75,40 @@ def run(
             f"keep with every={every} records nothing in n_steps={n_steps}; use 1 <= every <= n_steps"
         )
     kept = []
-    state = kernel.init(x)
-    for i in tqdm(range(n_steps), disable=not (progress and progress_enabled()), leave=False):
-        state, info = kernel.step(state)
-        if keep and (i + 1) % every == 0:
-            kept.append(keep(state, info))
+    with _evaluation_mode() as all_nets_seen:
+        state = kernel.init(x)
+        for i in tqdm(range(n_steps), disable=not (progress and progress_enabled()), leave=False):
+            state, info = kernel.step(state)
+            if i == 0:
+                all_nets_seen()
+            if keep and (i + 1) % every == 0:
+                kept.append(keep(state, info))
     if n_steps:
         check_finite(state.x, f"a chain is not finite after {n_steps} steps")
     return (state.x, torch.stack(kept)) if keep else state.x
+
+
+@contextmanager
+def _evaluation_mode() -> Iterator[Callable[[], None]]:
+    """Modules called in here are in evaluation mode until the end; calling the result stops looking for more.
+
+    An energy may be a closure, so its nets are found when they are called. The hook that finds them slows
+    every module down, by a tenth for a small net, which is why it stays for the first step only.
+    """
+    found: list[nn.Module] = []
+
+    def freeze(module: nn.Module, args: Any) -> None:
+        if module.training:
+            module.training = False  # .eval() would change modules that are not called, too
+            found.append(module)
+
+    hook = register_module_forward_pre_hook(freeze)
+    try:
+        yield hook.remove
+    finally:
+        hook.remove()
+        for module in found:
+            module.training = True
 
 
 def langevin(energy: Energy, x: Tensor, *, n_steps: int, **settings: Any) -> Tensor:
