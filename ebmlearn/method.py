@@ -57,18 +57,25 @@ class Method(nn.Module, ABC):
 
         Raises:
             FloatingPointError: If the loss is not finite; the weights are left as they were.
+            ValueError: If the schedule gives a negative learning rate.
         """
         if not loss.isfinite():
             raise FloatingPointError(f"the loss of {name!r} is {loss.item()}; its update was not made")
-        optimizer = self.optimizers[name]
+        optimizer, lr = self.optimizers[name], self.lr_schedules[name](self.updates[name])
+        if not lr >= 0:
+            raise ValueError(
+                f"the learning rate of {name!r} is {lr} at its update {self.updates[name]}; expected a "
+                "number >= 0. A schedule counts the updates of its own optimiser; a step may make several."
+            )
         for group in optimizer.param_groups:
-            group["lr"] = self.lr_schedules[name](self.updates[name])
+            group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
         own = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         loss.backward(inputs=own)  # of two nets that share a loss, only the one that moves gets a gradient
         # Nets are not wrapped for distributed training: gradients in x pass through them many times a step.
         for p in own:
-            p.grad = self.mean_over_ranks(p.grad)
+            if p.grad is not None:  # a loss need not contain all of them
+                p.grad = self.mean_over_ranks(p.grad)
         optimizer.step()
         self.updates[name] += 1
 

@@ -152,6 +152,28 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert kept.mean.isfinite()
 
 
+def test_a_schedule_that_turns_negative_is_refused():
+    method = Mean(lr=lambda t: 0.1 * (1 - t / 2))
+    with pytest.raises(ValueError, match=r"rate of 'mean' is -0.05 at its update 3; expected .* >= 0"):
+        fit(method, numbers(), steps=5, batch_size=4)
+    assert method.updates == {"mean": 3}  # a rate of 0 is none of its business
+
+
+def test_ranks_average_what_has_a_gradient():
+    class Ranks:
+        num_processes = 2
+
+        def reduce(self, value, reduction):
+            return value / 2
+
+    method = Mean()
+    method.unused = nn.Parameter(torch.ones(()))
+    method.accelerator = Ranks()
+    method.add_optimizer("both", [method.mean, method.unused], 1.0, torch.optim.SGD)
+    method.update("both", 3.0 * method.mean)
+    assert method.mean == -1.5 and method.unused == 1
+
+
 def test_an_exploding_chain_is_told_with_the_step():
     method = MaximumLikelihood(MLPEnergy(2, (8,), reference_std=0.1), DataStart(), n_steps=200, step_size=1.0)
     with pytest.raises(
