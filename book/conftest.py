@@ -2,6 +2,7 @@
 
     nbval-approx-P    the text must match; a number may differ by P percent
     needs-mnist[-N]   skipped where MNIST (its first N images) is absent
+    needs-names       skipped where the list of names is absent
     needs-gpu         skipped without CUDA
 
 A cell that uses what a skipped cell made carries the same tag; all others

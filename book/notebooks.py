@@ -64,7 +64,8 @@ def unmet(cell_tags: list[str]) -> str | None:
 
     ``needs-gpu`` asks for CUDA. ``needs-mnist`` asks for the training set
     of MNIST on this machine, in ``EBMLEARN_DATA`` or in the cache;
-    ``needs-mnist-2000`` for its first 2,000 images.
+    ``needs-mnist-2000`` for its first 2,000 images; ``needs-names`` for
+    the list of names.
 
     Raises:
         ValueError: For any other tag that starts with ``needs-``.
@@ -84,10 +85,19 @@ def unmet(cell_tags: list[str]) -> str | None:
                     "needs MNIST: let EBMLEARN_DATA name a folder that has"
                     " it, or run ebmlearn.data.load('mnist') once online"
                 )
+        elif tag == "needs-names":
+            from ebmlearn.data import is_local_text
+
+            if not is_local_text("names"):
+                return (
+                    "needs the names: let EBMLEARN_DATA name a folder that"
+                    " has text/names.txt, or run"
+                    " ebmlearn.data.load_text('names') once online"
+                )
         elif tag.startswith("needs-"):
             raise ValueError(
                 f"unknown tag {tag!r}; known: needs-gpu, needs-mnist,"
-                " needs-mnist-N"
+                " needs-mnist-N, needs-names"
             )
     return None
 

@@ -19,21 +19,29 @@ from ebmlearn import (
     methods,
     nets,
     objectives,
+    posteriors,
     sample,
     targets,
     train,
+    unroll,
 )
 from ebmlearn.adapt import adapt_step_size
 from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
 from ebmlearn.energy import grad
 from ebmlearn.methods import (
     NCE,
+    VAE,
+    BiSM,
     CoopNets,
     ExactLikelihood,
+    FisherCritic,
     FlowContrastive,
+    LatentPrior,
     MaximumLikelihood,
     ScoreMatching,
     ShortRunGenerator,
+    ShortRunInference,
+    VaGES,
 )
 from ebmlearn.objectives import ml_gap
 from ebmlearn.sample import gibbs, hmc, langevin, mala, positions, run, ula
@@ -68,15 +76,21 @@ def __getattr__(name: str) -> ModuleType:
 
 __all__ = [
     "NCE",
+    "VAE",
+    "BiSM",
     "CoopNets",
     "DataStart",
     "ExactLikelihood",
+    "FisherCritic",
     "FlowContrastive",
+    "LatentPrior",
     "MaximumLikelihood",
     "NoiseStart",
     "ReplayBuffer",
     "ScoreMatching",
     "ShortRunGenerator",
+    "ShortRunInference",
+    "VaGES",
     "adapt",
     "adapt_step_size",
     "buffer",
@@ -95,11 +109,13 @@ __all__ = [
     "nets",
     "objectives",
     "positions",
+    "posteriors",
     "run",
     "sample",
     "seed",
     "targets",
     "train",
     "ula",
+    "unroll",
     "viz",
 ]

@@ -6,28 +6,36 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
-from ebmlearn.energy import Gaussian
+from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.evaluate.exact import Grid
 from ebmlearn.method import Method
 from ebmlearn.methods import (
     NCE,
+    VAE,
+    BiSM,
     CoopNets,
     ExactLikelihood,
+    FisherCritic,
     FlowContrastive,
+    LatentPrior,
     MaximumLikelihood,
     ScoreMatching,
+    ShortRunInference,
+    VaGES,
 )
-from ebmlearn.nets import ConvEnergy, ConvGenerator, MLPEnergy, MLPGenerator, RealNVP
+from ebmlearn.nets import EBLVM, ConvEnergy, ConvGenerator, LadderGenerator, MLPEnergy, MLPGenerator, RealNVP
 from ebmlearn.objectives import (
     conditional_nce,
     denoising_score_matching,
     kernel_stein_discrepancy,
     multiscale_denoising,
+    posterior_fisher,
     sliced_score_matching,
 )
+from ebmlearn.posteriors import BernoulliPosterior, GaussianPosterior
 
 
 class Case(NamedTuple):
@@ -97,6 +105,16 @@ METHODS = {
         ),
         images(),
     ),
+    "latent prior": Case(
+        lambda: LatentPrior(
+            MLPEnergy(3, (8,), reference_std=1.0),
+            MLPGenerator(3, (2,), (8,)),
+            prior_steps=3,
+            posterior_steps=2,
+            lr_prior=lambda t: 1e-3 / (1 + t),
+        ),
+        points(),
+    ),
     "score matching": Case(lambda: ScoreMatching(MLPEnergy(2, (8,)), ema=0.9), points()),
     "sliced score matching": Case(
         lambda: ScoreMatching(ConvEnergy(1, 8, (4, 8)), sliced_score_matching), images()
@@ -129,5 +147,79 @@ METHODS = {
         ),
         images(),
         steps=20,
+    ),
+    "VaGES": Case(
+        lambda: VaGES(
+            GRBM(2, 3),
+            BernoulliPosterior(nn.Linear(2, 3), 3),
+            partial(denoising_score_matching, sigma=0.3),
+            n_steps=2,
+            lr_posterior=lambda t: 0.1 / (1 + t),
+        ),
+        points(),
+    ),
+    "VaGES, continuous latents": Case(
+        lambda: VaGES(
+            EBLVM(MLPEnergy(64, (8,)), MLPGenerator(3, (1, 8, 8), (8,))),
+            GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(64, 6)), 3),
+            partial(multiscale_denoising, sigmas=(0.1, 1.0), reference=0.1),
+            n_samples=3,
+            lower=posterior_fisher,
+            n_steps=1,
+        ),
+        images(),
+    ),
+    "Fisher critic": Case(
+        lambda: FisherCritic(
+            Gaussian(torch.zeros(2), torch.eye(2)), nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 2))
+        ),
+        points(),
+    ),
+    "bi-level score matching": Case(
+        lambda: BiSM(
+            GRBM(2, 3),
+            BernoulliPosterior(torch.nn.Linear(2, 3), 3),
+            partial(denoising_score_matching, sigma=0.3),
+            n_steps=2,
+            n_unrolled=2,
+            lr_posterior=lambda t: 0.1 / (1 + t),
+        ),
+        points(),
+    ),
+    "short-run inference": Case(
+        lambda: ShortRunInference(MLPGenerator(3, (2,), (8,)), n_steps=2, step_size=lambda t: 0.1 / (1 + t)),
+        points(),
+    ),
+    "short-run inference, tuned": Case(
+        lambda: ShortRunInference(
+            MLPGenerator(3, (2,), (8,)),
+            n_steps=2,
+            step_size=0.1,
+            tune_every=2,
+            n_chains=5,
+            lr_step=lambda t: 0.1 / (1 + t),
+        ),
+        points(),
+        steps=2,
+    ),
+    "short-run inference, layers of latents": Case(
+        lambda: ShortRunInference(
+            LadderGenerator((2, 3), (1, 8, 8), 8),
+            n_steps=2,
+            step_size=0.1,
+            noise_scale=0.05,
+            tune_every=1,
+            entropy="conditional",
+            n_chains=1,
+        ),
+        images(),
+    ),
+    "variational auto-encoder": Case(
+        lambda: VAE(
+            MLPGenerator(3, (1, 8, 8), (8,)),
+            GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(64, 6)), 3),
+            lr=lambda t: 1e-3 / (1 + t),
+        ),
+        images(),
     ),
 }

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from ebmlearn.energy import Gaussian
-from ebmlearn.evaluate import exact
-from ebmlearn.nets import ConvGenerator, MLPGenerator
+from ebmlearn.evaluate import exact, linear
+from ebmlearn.nets import ConvGenerator, LadderGenerator, MLPGenerator
 from ebmlearn.sample import mala, run
 
 
@@ -27,6 +27,7 @@ def affine(weight, std=0.5):
         (lambda: MLPGenerator(3, (1, 8, 8), (16,), bounded=True), (1, 8, 8)),
         (lambda: ConvGenerator(3, 1, 28, (16, 8)), (1, 28, 28)),
         (lambda: ConvGenerator(3, 3, 8, (8,)), (3, 8, 8)),
+        (lambda: LadderGenerator((1, 2), (1, 8, 8), 16), (1, 8, 8)),
     ],
 )
 def test_one_example_for_each_latent_of_its_own(net, shape):
@@ -80,6 +81,62 @@ def test_a_chain_on_the_joint_finds_the_posterior():
     assert abs(z.var().item() / variance - 1) < 5 * math.sqrt(2 / n)
 
 
+def test_the_mask_leaves_what_is_seen():
+    """As if x had no other elements; and what is hidden may be NaN, without a trace in the gradient."""
+    net = affine(torch.randn(3, 2))
+    z, x, seen = net.latent(5).requires_grad_(), torch.randn(5, 3), torch.rand(5, 3) < 0.5
+    residual = (x - net(z)) * seen
+    wanted = residual.square().sum(1) / (2 * 0.25)
+    slope = torch.autograd.grad(wanted.sum(), z)[0]
+    found = net.reconstruction(torch.where(seen, x, torch.nan), z, mask=seen)
+    torch.testing.assert_close(found, wanted)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), z)[0], slope)
+    torch.testing.assert_close(net.joint(x, z, mask=seen), wanted + 0.5 * z.square().sum(1))
+    one = torch.tensor([True, False, True])
+    torch.testing.assert_close(
+        net.reconstruction(x, z, mask=one), net.reconstruction(x, z, mask=one.expand(5, 3))
+    )
+
+
+# layers of latents
+
+
+def test_every_layer_is_gaussian_given_the_one_above():
+    """Mean and spread of x given the layers above, read off the layers; each z part feeds its own layer."""
+    net = LadderGenerator((2, 3), (3,), 8, n_hidden=0).requires_grad_(False)
+    with torch.no_grad():
+        net.net[0].weight.copy_(torch.eye(3))
+        net.net[0].bias.zero_()
+    top, noise = torch.randn(4, 2), torch.randn(4, 3)
+    mean, spread = net.layers[0](top).chunk(2, 1)
+    wanted = mean + torch.log1p(spread.exp()) * noise
+    torch.testing.assert_close(net(torch.cat([top, noise], 1)), wanted)
+    assert net.latent_dim == 5 and net.latent_dims == (2, 3)
+
+
+def test_linear_layers_compose_to_factor_analysis():
+    """With constant spreads: x = W₁(W₂ ε₂ + D ε₁) + ..., covariance W₁(W₂W₂ᵀ + D²)W₁ᵀ + τ² I."""
+    net = LadderGenerator((2, 3), (4,), 8, n_hidden=0, std=0.5, activation=torch.nn.Identity).double()
+    with torch.no_grad():
+        net.layers[0][2].weight[3:] = 0.0
+    first, _, second = net.layers[0]
+    upper = second.weight[:3] @ first.weight
+    spread = torch.log1p((second.weight[3:] @ first.bias + second.bias[3:]).exp()).diag()
+    lower = net.net[0].weight
+    cov = lower @ (upper @ upper.T + spread**2) @ lower.T + 0.25 * torch.eye(4)
+    found = linear.marginal(linear.from_generator(net))
+    torch.testing.assert_close(found.precision, cov.inverse())
+
+
+def test_one_layer_is_a_plain_generator():
+    torch.manual_seed(1)
+    ladder = LadderGenerator((3,), (2,), 8, n_hidden=1)
+    torch.manual_seed(1)
+    plain = MLPGenerator(3, (2,), (8,))
+    z = plain.latent(4)
+    torch.testing.assert_close(ladder(z), plain(z))
+
+
 @pytest.mark.parametrize("weight", [torch.tensor([[1.0, 0.5], [-0.3, 0.8]]), torch.tensor([[1.0], [0.7]])])
 def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
     net = affine(weight)
@@ -92,8 +149,8 @@ def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: MLPGenerator(0, (2,)), "latent_dim >= 1 and std > 0; got 0 and 0.3"),
-        (lambda: MLPGenerator(2, (2,), std=0.0), "got 2 and 0.0"),
+        (lambda: MLPGenerator(0, (2,)), "latent_dim is 0; expected a number >= 1"),
+        (lambda: MLPGenerator(2, (2,), std=0.0), r"std is 0.0; expected a number > 0"),
         (lambda: MLPGenerator(2, (2,))(torch.zeros(4, 3)), r"z has shape \(4, 3\); expected \(B, 2\)"),
         (lambda: ConvGenerator(2, 1, 8)(torch.zeros(4)), r"z has shape \(4,\); expected \(B, 2\)"),
         (lambda: ConvGenerator(2, 1, 10), "size is 10; 2 doublings make multiples of 4"),
@@ -102,6 +159,19 @@ def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
             lambda: MLPGenerator(2, (2,)).joint(torch.zeros(4, 1), torch.zeros(4, 2)),
             r"x has shape \(4, 1\); these latents generate \(4, 2\)",
         ),
+        (
+            lambda: MLPGenerator(2, (2,)).joint(torch.zeros(4, 2), torch.zeros(4, 2), mask=torch.ones(4, 2)),
+            r"mask is torch.float32 of shape \(4, 2\); expected torch.bool, broadcastable to \(4, 2\)",
+        ),
+        (
+            lambda: MLPGenerator(2, (2,)).reconstruction(
+                torch.zeros(4, 2), torch.zeros(4, 2), mask=torch.ones(3, 4, 2).bool()
+            ),
+            r"mask is torch.bool of shape \(3, 4, 2\)",
+        ),
+        (lambda: LadderGenerator((), (2,)), r"latent_dims are \(\); expected one number >= 1"),
+        (lambda: LadderGenerator((2, 0), (2,)), r"latent_dims are \(2, 0\)"),
+        (lambda: LadderGenerator((2, 1), (2,))(torch.zeros(4, 2)), r"z has shape \(4, 2\)"),
         (
             lambda: exact.marginal(MLPGenerator(1, (2,)), exact.Grid((-5, 5))),
             r"a grid of dim=2 and a generator of \(2,\) from 1 latents",

@@ -285,6 +285,13 @@ def test_unmet_says_what_is_missing(monkeypatch, tags, reason):
     assert found is None if reason is None else found.startswith(reason)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_unmet_looks_for_the_names(monkeypatch, there):
+    monkeypatch.setattr("ebmlearn.data.is_local_text", lambda name: name == "names" and there)
+    found = notebooks.unmet(["needs-names"])
+    assert found is None if there else found.startswith("needs the names: let EBMLEARN_DATA")
+
+
 def test_unmet_refuses_a_tag_that_it_does_not_know():
     with pytest.raises(ValueError, match="unknown tag 'needs-mnits'; known: needs-gpu, needs-mnist"):
         notebooks.unmet(["needs-mnits"])

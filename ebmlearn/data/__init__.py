@@ -21,6 +21,19 @@ Images decoded from 1 and 3 are kept as uint8 in ``$EBMLEARN_CACHE``, else ``$XD
 ``~/.cache/ebmlearn``. An entry belongs to its source files (path, size, time of change) and to the way of
 decoding; the folder may be deleted at any time. An environment variable set to the empty string counts as
 not set. Licences and citations: ``data/README.md``. Needs ``pip install 'ebmlearn[data]'``.
+
+``load_text`` loads texts as token ids, one character a token; it needs no other package.
+
+===============  ======================  ===========================================================
+name             train / test, length    origin
+===============  ======================  ===========================================================
+``names``        26,545 / 2,949, 16      first names, ``names.txt`` of github.com/karpathy/makemore
+``shakespeare``  23,149 / 2,572, 64      lines of ``input.txt`` (tinyshakespeare) of karpathy/char-rnn
+===============  ======================  ===========================================================
+
+Their files are looked for in the folder of ``EBMLEARN_DATA``, as ``text/names.txt`` and
+``text/tinyshakespeare.txt``, then in the cache; else they are downloaded once, into the cache. Wherever a
+file comes from, its SHA-256 is checked.
 """
 
 import difflib
@@ -32,8 +45,9 @@ from torch import Tensor
 from ebmlearn.data import cache
 from ebmlearn.data.decode import area_average, read_digits, read_parquet
 from ebmlearn.data.sources import CELEBA_ATTRIBUTES, SOURCES, Source, local_files
+from ebmlearn.data.text import Text, is_local_text, load_text
 
-__all__ = ["CELEBA_ATTRIBUTES", "Images", "is_local", "load", "to_unit"]
+__all__ = ["CELEBA_ATTRIBUTES", "Images", "Text", "is_local", "is_local_text", "load", "load_text", "to_unit"]
 
 
 class Images(NamedTuple):

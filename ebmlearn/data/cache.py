@@ -1,10 +1,11 @@
-"""Decoded images kept on disk: one file for each split, which any later load can do without."""
+"""Decoded images and texts kept on disk: files that any later load can do without."""
 
 import hashlib
 import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -16,13 +17,17 @@ _FORMAT = 1
 Arrays = tuple[np.ndarray, np.ndarray]
 
 
+def folder() -> Path:
+    """The folder of the cache, which may not exist yet."""
+    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("EBMLEARN_CACHE") or Path(user_cache, "ebmlearn"))
+
+
 def entry(source: Source, name: str, split: str, files: list[Path]) -> Path:
     """The cache file of a split; its name changes with the source files and with the way of decoding."""
-    user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = os.environ.get("EBMLEARN_CACHE") or Path(user_cache, "ebmlearn")
     stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
     key = hashlib.sha256(repr((_FORMAT, source, split, stamps)).encode()).hexdigest()[:16]
-    return Path(folder, f"{name}-{split}-{key}.npz")
+    return folder() / f"{name}-{split}-{key}.npz"
 
 
 def holds(path: Path, n: int | None) -> bool:
@@ -51,28 +56,38 @@ def through(path: Path, n: int | None, decode: Callable[[], Arrays]) -> Arrays:
             f"the cache file {path} is damaged ({error!r}): decoding its images again", stacklevel=3
         )
     levels, labels = decode()
+    complete = n is None or len(levels) < n
+    keep(
+        path,
+        lambda file: np.savez(file, levels=levels, labels=labels, count=len(levels), complete=complete),
+        stacklevel=4,
+    )
+    return levels, labels
+
+
+def keep(path: Path, write: Callable[[IO[bytes]], object], *, stacklevel: int = 3) -> None:
+    """Have ``write`` fill a file of the cache; where that is impossible, warn and go on."""
     try:
-        _write(path, levels, labels, complete=n is None or len(levels) < n)
+        _write(path, write)
     except OSError as error:
         warnings.warn(
-            f"cannot keep the decoded images in {path.parent} ({error}), so the next load decodes them again;"
-            " let EBMLEARN_CACHE name a folder that can be written",
-            stacklevel=3,
+            f"cannot keep {path.name} in {path.parent} ({error}), so the next load fetches or decodes it"
+            " again; let EBMLEARN_CACHE name a folder that can be written",
+            stacklevel=stacklevel,
         )
-    return levels, labels
 
 
 def _serves(held: Mapping[str, np.ndarray], n: int | None) -> bool:
     return bool(held["complete"]) or (n is not None and n <= int(held["count"]))
 
 
-def _write(path: Path, levels: np.ndarray, labels: np.ndarray, *, complete: bool) -> None:
+def _write(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Writes under another name, then renames, so that a crash leaves no half of an entry."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            np.savez(file, levels=levels, labels=labels, count=len(levels), complete=complete)
+            write(file)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

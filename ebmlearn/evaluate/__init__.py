@@ -1,5 +1,6 @@
-"""Evaluation: `exact` by quadrature in one and two dimensions; in any `ais`, `fisher`, `twosample`."""
+"""Evaluation: `exact`, `latent` by quadrature in the plane; `linear`; in any `ais`, `fisher`, `twosample`;
+`language` for text."""
 
-from ebmlearn.evaluate import ais, exact, fisher, twosample
+from ebmlearn.evaluate import ais, exact, fisher, language, latent, linear, twosample
 
-__all__ = ["ais", "exact", "fisher", "twosample"]
+__all__ = ["ais", "exact", "fisher", "language", "latent", "linear", "twosample"]

@@ -142,12 +142,25 @@ def energies(energy: Energy, grid: Grid) -> tuple[Tensor, float]:
             f"the energy is +inf at every point of the grid on {grid.box}: there is no mass in it"
         )
     leak = grid.outside((-table).softmax(0)).item()
+    warn_of_leak(leak, grid)
+    return table, leak
+
+
+def warn_of_leak(leak: float, grid: Grid, mass: str = "of the mass") -> None:
+    """Warn if more than 0.1 % is missing; ``leak`` is a fraction of the mass inside."""
     if leak > 1e-3:
-        much = f"about {leak / (1 + leak):.2%} of the mass lies"
+        much = f"about {leak / (1 + leak):.2%} {mass} lies"
         if leak == math.inf:
             much = "an unknown mass (the density does not fall towards the border) lies"
-        warnings.warn(f"{much} outside the box {grid.box}; enlarge the box", LeakWarning, stacklevel=3)
-    return table, leak
+        warnings.warn(f"{much} outside the box {grid.box}; enlarge the box", LeakWarning, stacklevel=4)
+
+
+def log_total(table: Tensor, grid: Grid) -> Estimate[Tensor]:
+    """``log ∫ exp(-E)`` of tabulated energies ``(n**dim, *k)``, value and error of shape ``k``."""
+    value = (-table).logsumexp(0)
+    coarse = (-grid.coarse(table)).logsumexp(0) + math.log(3**grid.dim)
+    leak = grid.outside((-table).softmax(0))
+    return Estimate(value + math.log(grid.volume), (value - coarse).abs() + leak.log1p())
 
 
 def total(terms: Callable[..., Tensor], grid: Grid, tables: list[Tensor], leak: float) -> Estimate[Tensor]:

@@ -1,19 +1,31 @@
 """Learning methods: one file, one paper."""
 
+from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.coopnets import CoopNets
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
+from ebmlearn.methods.fisher_critic import FisherCritic
 from ebmlearn.methods.flow_contrastive import FlowContrastive
+from ebmlearn.methods.latent_prior import LatentPrior
 from ebmlearn.methods.maximum_likelihood import MaximumLikelihood
 from ebmlearn.methods.nce import NCE
 from ebmlearn.methods.score_matching import ScoreMatching
 from ebmlearn.methods.short_run import ShortRunGenerator
+from ebmlearn.methods.short_run_inference import ShortRunInference
+from ebmlearn.methods.vae import VAE
+from ebmlearn.methods.vages import VaGES
 
 __all__ = [
     "NCE",
+    "VAE",
+    "BiSM",
     "CoopNets",
     "ExactLikelihood",
+    "FisherCritic",
     "FlowContrastive",
+    "LatentPrior",
     "MaximumLikelihood",
     "ScoreMatching",
     "ShortRunGenerator",
+    "ShortRunInference",
+    "VaGES",
 ]

@@ -3,7 +3,8 @@
 Every function returns an `ebmlearn.energy.ExactEnergy`: call it for the energy, and use its ``log_prob``,
 ``score``, ``sample`` and ``log_z``. Besides, it has ``box = (low, high)``: all but about 1e-9 of the mass is
 in the square ``[low, high]²``, which is what a quadrature grid or a plot needs. `correlated_gaussian` and
-`funnel` exist in more dimensions too; their box is then a cube.
+`funnel` exist in more dimensions too; their box is then a cube. `phrase_book` is a language, no density: its
+``x`` are sentences; it has an exact entropy, no score and no box.
 
 Buffers are made in torch's default dtype; ``.double()`` and ``.to(device)`` work as on any module.
 
@@ -26,6 +27,7 @@ from ebmlearn.targets.mixtures import (
     twenty_five_gaussians,
     two_moons,
 )
+from ebmlearn.targets.phrases import phrase_book
 from ebmlearn.targets.stiff import correlated_gaussian, funnel
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "eight_gaussians",
     "four_weighted_gaussians",
     "funnel",
+    "phrase_book",
     "pinwheel",
     "rings",
     "swiss_roll",

@@ -1,0 +1,75 @@
+"""A variational auto-encoder: a generator, learned with an encoder. The baseline of the chapters on latents.
+
+References:
+    Kingma, Welling (2014), "Auto-encoding variational Bayes", arXiv:1312.6114.
+    Rezende, Mohamed, Wierstra (2014), "Stochastic backpropagation and approximate inference in deep
+    generative models", arXiv:1401.4082.
+
+Notation: ``p(x|z)`` the generator, ``q(z|x)`` the encoder (``posterior``), as in the papers.
+
+Algorithm, one iteration on a batch:
+    1. Draw ``z ~ q(z|x)``, one for each example, as a differentiable function of the encoder.
+    2. One optimiser step on both nets, down minus the evidence lower bound,
+       ``mean -log p(x|z) + KL(q(z|x) ‖ N(0, I))``, the divergence in closed form.
+
+The bound is ``log p(x) - KL(q(z|x) ‖ p(z|x))``: what its second term leaves is the encoder's error.
+"""
+
+import torch
+from torch import Tensor
+
+from ebmlearn.method import Method, OptimizerFactory
+from ebmlearn.nets import Generator
+from ebmlearn.posteriors import GaussianPosterior
+from ebmlearn.sample import Schedule
+
+
+class VAE(Method):
+    """A generator and its encoder, learned together.
+
+    Args:
+        generator: The generator to train.
+        posterior: The encoder to train.
+        lr: Learning rate of both, a number or a schedule of the number of updates.
+        optimizer: ``factory(parameters, lr=...)``.
+
+    Raises:
+        ValueError: If the two have latents of another length.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        posterior: GaussianPosterior,
+        *,
+        lr: float | Schedule = 1e-3,
+        optimizer: OptimizerFactory = torch.optim.Adam,
+    ) -> None:
+        super().__init__()
+        if generator.latent_dim != posterior.latent_dim:
+            raise ValueError(
+                f"the generator has {generator.latent_dim} latents, the posterior {posterior.latent_dim}; "
+                "expected equal numbers"
+            )
+        self.generator, self.posterior = generator, posterior
+        self.add_optimizer("vae", [*generator.parameters(), *posterior.parameters()], lr, optimizer)
+
+    def step(self, batch: Tensor) -> dict[str, Tensor]:
+        """One iteration on a batch ``(B, *event)``.
+
+        Returns:
+            ``elbo``, the lower bound of log p(x) up to the generator's
+            constant; ``reconstruction`` and ``kl``, minus its two terms;
+            means over the batch, in nats.
+        """
+        # 1. one draw from the encoder
+        (z,) = self.posterior.rsample(batch)
+        # 2. minus the bound
+        reconstruction = self.generator.reconstruction(batch, z).mean()
+        kl = self.posterior.kl(batch).mean()
+        self.update("vae", reconstruction + kl)
+        return {
+            "elbo": -(reconstruction + kl).detach(),
+            "reconstruction": reconstruction.detach(),
+            "kl": kl.detach(),
+        }
