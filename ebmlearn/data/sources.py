@@ -71,6 +71,25 @@ SOURCES = {
 }
 
 
+def data_folder(content: str, otherwise: str) -> Path | None:
+    """The folder that ``EBMLEARN_DATA`` names; None where it is not set.
+
+    Args:
+        content: What the folder should hold, for the error.
+        otherwise: What happens without the variable, for the error.
+
+    Raises:
+        NotADirectoryError: ``EBMLEARN_DATA`` names something that is not a folder.
+    """
+    root = os.environ.get("EBMLEARN_DATA", "")
+    if root and not Path(root).is_dir():
+        raise NotADirectoryError(
+            f"EBMLEARN_DATA={root!r} is not a folder; let it name the folder that holds {content}, or unset"
+            f" it to {otherwise}"
+        )
+    return Path(root) if root else None
+
+
 def local_files(source: Source, split: str) -> list[Path]:
     """The parquet files of a split in the folder that ``EBMLEARN_DATA`` names; empty when there are none.
 
@@ -78,15 +97,12 @@ def local_files(source: Source, split: str) -> list[Path]:
         NotADirectoryError: ``EBMLEARN_DATA`` names something that is not a folder.
         FileNotFoundError: some, but not all, of the numbered files of the split are there.
     """
-    root = os.environ.get("EBMLEARN_DATA", "")
-    if not root:
+    root = data_folder(
+        "for instance, ylecun/mnist/mnist/train-00000-of-00001.parquet", "use the Hugging Face hub"
+    )
+    if root is None:
         return []
-    if not Path(root).is_dir():
-        raise NotADirectoryError(
-            f"EBMLEARN_DATA={root!r} is not a folder; let it name the folder that holds, for instance,"
-            " ylecun/mnist/mnist/train-00000-of-00001.parquet, or unset it to use the Hugging Face hub"
-        )
-    folder = Path(root, source.repo, source.config)
+    folder = root / source.repo / source.config
     files = sorted(folder.glob(f"{split}-*-of-*.parquet"))
     if files:
         total = int(re.findall(r"\d+", files[-1].stem)[-1])

@@ -1,7 +1,6 @@
 """Texts as token ids: ``load_text("names").x`` is (26545, 16) int64, one character a token."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import NamedTuple
 from urllib.error import URLError
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ebmlearn.data import cache
+from ebmlearn.data.sources import data_folder
 
 
 class TextSource(NamedTuple):
@@ -110,13 +110,8 @@ def _source(name: str) -> TextSource:
 
 def _places(source: TextSource) -> list[Path]:
     """Where the file may lie, the cache last."""
-    root = os.environ.get("EBMLEARN_DATA", "")
-    if root and not Path(root).is_dir():
-        raise NotADirectoryError(
-            f"EBMLEARN_DATA={root!r} is not a folder; let it name the folder that holds text/{source.file}, "
-            "or unset it to download the file"
-        )
-    return [*([Path(root, "text", source.file)] if root else []), cache.folder() / "text" / source.file]
+    root = data_folder(f"text/{source.file}", "download the file")
+    return [folder / "text" / source.file for folder in (root, cache.folder()) if folder is not None]
 
 
 def _bytes(source: TextSource) -> bytes:
