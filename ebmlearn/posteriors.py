@@ -231,4 +231,4 @@ class ExactPosterior(BinaryPosterior):
 
     def logits(self, v: Tensor) -> Tensor:
         (rbm,) = self._model
-        return rbm.hidden_bias + v @ rbm.weight
+        return rbm._hidden_logits(v)

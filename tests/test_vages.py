@@ -11,6 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
+from test_score_matching import machine
 from torch import nn
 
 from ebmlearn.energy import GRBM, grad
@@ -61,16 +62,6 @@ class Factor(nn.Module):
             net.weight.copy_(torch.stack([self.a / scale, 0 * self.a]))
             net.bias.copy_(torch.stack([0 * scale, -0.5 * scale.log()]))
         return GaussianPosterior(net, 1)
-
-
-def machine(d=3, m=4):
-    """A GRBM in float64 with couplings that matter."""
-    rbm = GRBM(d, m, std=0.8).double()
-    with torch.no_grad():
-        rbm.weight.mul_(4)
-        rbm.hidden_bias.normal_()
-        rbm.visible_bias.normal_()
-    return rbm
 
 
 def deep(shape, m=2):

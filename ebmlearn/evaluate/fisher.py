@@ -30,8 +30,7 @@ def divergence(p: Energy, q: Energy, x: Tensor) -> Estimate[float]:
     Raises:
         ValueError: If there are fewer than 2 samples or an energy has the wrong shape.
     """
-    if len(x) < 2:
-        raise ValueError(f"got {len(x)} samples; at least 2 are needed for a mean with an error")
+    _check_samples(x)
     square = (grad(p, x)[1] - grad(q, x)[1]).flatten(1).double().square().sum(1)
     return Estimate(0.5 * square.mean().item(), 0.5 * square.std().item() / len(x) ** 0.5)
 
@@ -57,8 +56,7 @@ def lower_bound(energy: Energy, critic: Callable[[Tensor], Tensor], x: Tensor) -
     Raises:
         ValueError: If there are fewer than 2 data, or the critic or the energy has the wrong shape.
     """
-    if len(x) < 2:
-        raise ValueError(f"got {len(x)} samples; at least 2 are needed for a mean with an error")
+    _check_samples(x)
     terms = critic_terms(energy, critic, x, torch.eye(x[0].numel(), dtype=x.dtype, device=x.device)).double()
     return Estimate(terms.mean().item(), terms.std().item() / len(x) ** 0.5)
 
@@ -120,3 +118,8 @@ def between_gaussians(p: Gaussian, q: Gaussian) -> float:
     spread = (q.precision - p.precision).double() @ p.factor.double()
     shift = q.precision.double() @ (p.mean - q.mean).flatten().double()
     return 0.5 * (spread.square().sum() + shift.square().sum()).item()
+
+
+def _check_samples(x: Tensor) -> None:
+    if len(x) < 2:
+        raise ValueError(f"got {len(x)} samples; at least 2 are needed for a mean with an error")

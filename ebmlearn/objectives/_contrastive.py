@@ -41,7 +41,6 @@ def nce(ratio_data: Tensor, ratio_noise: Tensor) -> Tensor:
     return softplus(log_nu - ratio_data).mean() + nu * softplus(ratio_noise - log_nu).mean()
 
 
-@torch.no_grad()
 def importance_log_z(energy: Energy, x: Tensor, log_q: Tensor) -> Tensor:
     """``log mean exp(-E - log q)`` over samples of ``q``, shape ``()``: where a learned ``log_z`` starts.
 

@@ -75,10 +75,10 @@ def posterior_fisher(
             "posterior_fisher"
         )
     h = _draw(posterior, v, n_samples, generator)
-    copies = v.repeat(n_samples, *[1] * (v.ndim - 1))
 
-    def ratio(h: Tensor) -> Tensor:
-        return joint(copies, h) + posterior.log_prob(h[None], copies)[0]
+    def ratio(flat: Tensor) -> Tensor:
+        draws = flat.view_as(h)
+        return (joint_energies(joint, v, draws) + posterior.log_prob(draws, v)).flatten()
 
     _, slope = grad(ratio, h.flatten(0, 1), create_graph=True)
     return 0.5 * slope.square().sum(1).mean()
