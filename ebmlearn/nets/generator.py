@@ -13,6 +13,8 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from ebmlearn.nets._layers import hidden_layers
+
 
 class Generator(nn.Module, ABC):
     """Abstract: ``p(x, z) = N(z; 0, I) p(x|z)``. A subclass says what ``p(x|z)`` is.
@@ -162,11 +164,9 @@ class MLPGenerator(GaussianGenerator):
     ) -> None:
         super().__init__(latent_dim, event_shape, std)
         sizes = [latent_dim, *widths]
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(sizes):
-            layers += [nn.Linear(n_in, n_out), activation()]
-        layers += [nn.Linear(sizes[-1], prod(self.event_shape)), *([nn.Tanh()] if bounded else [])]
-        self.net = nn.Sequential(*layers)
+        hidden = hidden_layers(sizes, activation)
+        last = nn.Linear(sizes[-1], prod(self.event_shape))
+        self.net = nn.Sequential(*hidden, last, *([nn.Tanh()] if bounded else []))
 
     def forward(self, z: Tensor) -> Tensor:
         self.check(z)

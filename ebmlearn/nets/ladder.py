@@ -7,6 +7,7 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from ebmlearn.nets._layers import hidden_layers
 from ebmlearn.nets.generator import GaussianGenerator
 
 
@@ -52,10 +53,9 @@ class LadderGenerator(GaussianGenerator):
             for above, dim in pairwise(latent_dims)
         )
         sizes = [latent_dims[-1], *[width] * n_hidden]
-        hidden = [m for a, b in pairwise(sizes) for m in (nn.Linear(a, b), activation())]
-        self.net = nn.Sequential(
-            *hidden, nn.Linear(sizes[-1], prod(self.event_shape)), *([nn.Tanh()] if bounded else [])
-        )
+        hidden = hidden_layers(sizes, activation)
+        last = nn.Linear(sizes[-1], prod(self.event_shape))
+        self.net = nn.Sequential(*hidden, last, *([nn.Tanh()] if bounded else []))
 
     def forward(self, z: Tensor) -> Tensor:
         self.check(z)

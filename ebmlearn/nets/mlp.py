@@ -1,10 +1,11 @@
 """An energy for points and small images: a multilayer perceptron."""
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
+
+from ebmlearn.nets._layers import hidden_layers
 
 
 class MLPEnergy(nn.Module):
@@ -48,10 +49,7 @@ class MLPEnergy(nn.Module):
         self.dim, self.reference_std = dim, reference_std
         self.register_buffer("frequencies", fourier_scale * torch.randn(dim, n_fourier))
         sizes = [dim + 2 * n_fourier, *widths]
-        layers: list[nn.Module] = []
-        for n_in, n_out in pairwise(sizes):
-            layers += [nn.Linear(n_in, n_out), activation()]
-        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], 1, bias=False))
+        self.net = nn.Sequential(*hidden_layers(sizes, activation), nn.Linear(sizes[-1], 1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
