@@ -26,6 +26,7 @@ class Method(nn.Module, ABC):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.lr_schedules: dict[str, Schedule] = {}
         self.updates: dict[str, int] = {}
+        self.followers: dict[str, tuple[AveragedModel, nn.Module]] = {}
         self.accelerator: Any = None
 
     @abstractmethod
@@ -48,8 +49,26 @@ class Method(nn.Module, ABC):
         self.lr_schedules[name] = schedule
         self.updates[name] = 0
 
+    def add_average(self, name: str, net: nn.Module, decay: float | None) -> AveragedModel | None:
+        """A moving average of a net's weights (see `weight_average`) that ``update(name, ...)`` moves.
+
+        Args:
+            name: Of the optimiser whose updates it follows.
+            net: The net to follow.
+            decay: Weight of the past, in (0, 1); None: no average, and None is returned.
+
+        Raises:
+            ValueError: If ``decay`` is not in (0, 1).
+        """
+        if decay is None:
+            return None
+        average = weight_average(net, decay)
+        self.followers[name] = average, net
+        return average
+
     def update(self, name: str, loss: Tensor) -> None:
-        """One optimiser step down the gradient of ``loss``; with several ranks, of its mean over them.
+        """One optimiser step down the gradient of ``loss``, with several ranks of its mean over them; then
+        the average of the weights moves, if there is one.
 
         Args:
             name: Which optimiser.
@@ -78,6 +97,9 @@ class Method(nn.Module, ABC):
                 p.grad = self.mean_over_ranks(p.grad)
         optimizer.step()
         self.updates[name] += 1
+        if name in self.followers:
+            average, net = self.followers[name]
+            average.update_parameters(net)
 
     def mean_over_ranks(self, value: Tensor) -> Tensor:
         """The mean of a tensor over all ranks; the tensor itself where there is one. What decides a branch of

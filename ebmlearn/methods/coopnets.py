@@ -60,6 +60,8 @@ class CoopNets(Method):
         lr_energy: Learning rate of the energy, a number or a schedule of the number of updates.
         lr_generator: Learning rate of the generator, likewise.
         optimizer: ``factory(parameters, lr=...)``, for either.
+        ema: Decay of the moving averages of the weights, kept in ``average`` (of the energy) and
+            ``generator_average``; None: no averages.
         record: The diagnostic of the chains that `step` reports under its own name.
         **settings: Of the kernel: for `ula` ``step_size``, ``noise_scale`` and ``bounds``.
 
@@ -80,6 +82,7 @@ class CoopNets(Method):
         lr_energy: float | Schedule = 1e-3,
         lr_generator: float | Schedule = 1e-3,
         optimizer: OptimizerFactory = torch.optim.Adam,
+        ema: float | None = None,
         record: Callable[[State, Info], Tensor] = displacement,
         **settings: Any,
     ) -> None:
@@ -94,6 +97,8 @@ class CoopNets(Method):
         self.make_kernel = partial(kernel, **settings)
         self.add_optimizer("energy", energy.parameters(), lr_energy, optimizer)
         self.add_optimizer("generator", generator.parameters(), lr_generator, optimizer)
+        self.average, self.ema = self.add_average("energy", energy, ema), ema
+        self.generator_average = self.add_average("generator", generator, ema)
         self.kernel()  # refuses bad settings here, not at the first step
 
     def kernel(self) -> Kernel:

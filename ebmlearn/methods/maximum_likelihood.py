@@ -40,7 +40,7 @@ from torch import Tensor, nn
 
 from ebmlearn.buffer import Start
 from ebmlearn.diagnostics import displacement
-from ebmlearn.method import Method, OptimizerFactory, weight_average
+from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.objectives import ml_gap
 from ebmlearn.sample import Info, Kernel, MakeKernel, Schedule, State, run, ula
 
@@ -87,8 +87,7 @@ class MaximumLikelihood(Method):
         self.energy, self.start = energy, start
         self.n_steps, self.data_noise, self.record = n_steps, data_noise, record
         self.make_kernel = partial(kernel, **settings)
-        self.average = None if ema is None else weight_average(energy, ema)
-        self.ema = ema
+        self.average, self.ema = self.add_average("energy", energy, ema), ema
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
         self.kernel()  # refuses bad settings here, not at the first step
 
@@ -114,8 +113,6 @@ class MaximumLikelihood(Method):
         self.start.store(x_model)
         # 4. energy gap
         gap = ml_gap(self.energy, x_data, x_model)
-        # 5. updates
+        # 5. updates of the weights and their average
         self.update("energy", gap)
-        if self.average is not None:
-            self.average.update_parameters(self.energy)
         return {"energy_gap": gap.detach(), self.record.__name__: kept.mean()}

@@ -34,7 +34,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.method import Method, OptimizerFactory, weight_average
+from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.objectives import score_matching
 from ebmlearn.sample import Schedule
 
@@ -64,8 +64,7 @@ class ScoreMatching(Method):
     ) -> None:
         super().__init__()
         self.energy, self.objective = energy, objective
-        self.average = None if ema is None else weight_average(energy, ema)
-        self.ema = ema
+        self.average, self.ema = self.add_average("energy", energy, ema), ema
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
@@ -77,8 +76,6 @@ class ScoreMatching(Method):
         """
         # 1. the objective, on data alone
         loss = self.objective(self.energy, batch)
-        # 2. updates
+        # 2. updates of the weights and their average
         self.update("energy", loss)
-        if self.average is not None:
-            self.average.update_parameters(self.energy)
         return {"loss": loss.detach()}

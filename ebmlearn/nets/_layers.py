@@ -3,9 +3,28 @@
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 def hidden_layers(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
     """Linear layers from each size to the next, with an activation after each."""
     return [part for n_in, n_out in pairwise(sizes) for part in (nn.Linear(n_in, n_out), activation())]
+
+
+class Readout(nn.Linear):
+    """The last layer of an energy: linear, one output, no bias (``E`` is defined up to a constant).
+
+    Under ``torch.autocast`` it still multiplies and sums in float32: bfloat16 has 8 bits, so an energy of 100
+    would come in steps of 0.5, and what learns from differences of energies would learn from rounding.
+    """
+
+    def __init__(self, n_in: int) -> None:
+        super().__init__(n_in, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Energy, ``(B, n_in)`` to ``(B,)``."""
+        if not torch.is_autocast_enabled(x.device.type):  # entering a context costs a tenth of a small net
+            return super().forward(x).squeeze(1)
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.to(self.weight.dtype)).squeeze(1)

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from ebmlearn.nets._layers import Readout
+
 
 class ConvEnergy(nn.Module):
     """Convolutions that halve the image, one for each width, then a linear layer without bias.
@@ -39,9 +41,9 @@ class ConvEnergy(nn.Module):
         for width in widths:
             layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), activation()]
             channels, size = width, size // 2
-        self.net = nn.Sequential(*layers, nn.Flatten(), nn.Linear(channels * size**2, 1, bias=False))
+        self.net = nn.Sequential(*layers, nn.Flatten(), Readout(channels * size**2))
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1:] != self.image_shape:
             raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {self.image_shape})")
-        return self.net(x).squeeze(1)
+        return self.net(x)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import hidden_layers
+from ebmlearn.nets._layers import Readout, hidden_layers
 
 
 class MLPEnergy(nn.Module):
@@ -49,7 +49,7 @@ class MLPEnergy(nn.Module):
         self.dim, self.reference_std = dim, reference_std
         self.register_buffer("frequencies", fourier_scale * torch.randn(dim, n_fourier))
         sizes = [dim + 2 * n_fourier, *widths]
-        self.net = nn.Sequential(*hidden_layers(sizes, activation), nn.Linear(sizes[-1], 1, bias=False))
+        self.net = nn.Sequential(*hidden_layers(sizes, activation), Readout(sizes[-1]))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
@@ -59,7 +59,7 @@ class MLPEnergy(nn.Module):
         if self.frequencies.numel():
             phase = x @ self.frequencies
             features = torch.cat([x, phase.sin(), phase.cos()], 1)
-        energy = self.net(features).squeeze(1)
+        energy = self.net(features)
         if self.reference_std is not None:
             energy = energy + 0.5 * x.square().sum(1) / self.reference_std**2
         return energy
