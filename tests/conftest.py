@@ -24,6 +24,7 @@ def global_state_kept():
     ignored = {
         "PYTEST_CURRENT_TEST",
         "TORCHINDUCTOR_CACHE_DIR",
+        "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR",
     }  # set by pytest, and by torch at its first use
 
     def state():

@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import speed
+
 Energy = Callable[[Tensor], Tensor]
 """A callable from ``(B, *event)`` to ``(B,)``; low values are likely."""
 
@@ -22,14 +24,28 @@ def evaluate(energy: Energy, x: Tensor) -> Tensor:
 
     Raises:
         ValueError: If ``energy(x)`` is not of shape ``(B,)``. A network that ends in ``(B, 1)`` is the
-            usual cause; subtracting two such tensors would broadcast in silence elsewhere.
+            usual cause; subtracting two such tensors would broadcast in silence elsewhere. Or if it comes in
+            bfloat16 under `Speed(precision="bf16") <ebmlearn.speed.Speed>`.
     """
-    value = energy(x)
+    value = energy(x) if speed.current().precision == "float32" else _in_bf16(energy, x)
     if value.shape != x.shape[:1]:
         raise ValueError(
             f"the energy returned shape {tuple(value.shape)} for x of shape {tuple(x.shape)}; expected "
             f"one number for each element of the batch, shape ({x.shape[0] if x.ndim else 'B'},). "
             "A last layer that gives (B, 1) needs .squeeze(-1)."
+        )
+    return value
+
+
+def _in_bf16(energy: Energy, x: Tensor) -> Tensor:
+    """The energy under autocast, which the derivative is not: it goes the way back that was recorded."""
+    with speed.autocast(x.device):
+        value = energy(x)
+    if value.dtype == torch.bfloat16:
+        raise ValueError(
+            "the energy came out in bfloat16, whose 8 bits cannot hold the differences that learning needs. "
+            "Compute its last layer and its sums in float32, after .float() and within "
+            'torch.autocast(x.device.type, enabled=False); or leave out precision="bf16".'
         )
     return value
 

@@ -13,7 +13,7 @@ A kernel is made by a function of an energy and keyword settings: `ula`, `mala`,
 
 from ebmlearn.sample._gibbs import GibbsEnergy, gibbs
 from ebmlearn.sample._hmc import hmc
-from ebmlearn.sample._kernel import Bounds, Info, Kernel, MakeKernel, Schedule, State
+from ebmlearn.sample._kernel import Bounds, Info, Kernel, LangevinParts, MakeKernel, Schedule, State
 from ebmlearn.sample._mala import mala
 from ebmlearn.sample._run import langevin, positions, run
 from ebmlearn.sample._ula import ula
@@ -23,6 +23,7 @@ __all__ = [
     "GibbsEnergy",
     "Info",
     "Kernel",
+    "LangevinParts",
     "MakeKernel",
     "Schedule",
     "State",

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebmlearn.energy import Energy
+
 Schedule = Callable[[int], float]
 """Function of the step number, from 0, that gives the value of a setting at this step."""
 
@@ -44,6 +46,25 @@ class Info(NamedTuple):
     acceptance: Tensor | None = None
 
 
+class LangevinParts(NamedTuple):
+    """What `ula` is made of, for those who compile it.
+
+    Attributes:
+        energy: The energy.
+        at: From the step number to the step size ``s``, the factor ``-s²/2`` of the gradient and the noise
+            scale ``σ``.
+        confine: Keeps the chain within its bounds.
+        generator: Source of the noise.
+        create_graph: Whether the chain is differentiated.
+    """
+
+    energy: Energy
+    at: Callable[[int], tuple[float, float, float]]
+    confine: Callable[[Tensor], Tensor]
+    generator: torch.Generator | None
+    create_graph: bool
+
+
 class Kernel(NamedTuple):
     """A Markov transition.
 
@@ -51,11 +72,13 @@ class Kernel(NamedTuple):
         init: ``x -> State``.
         step: ``State -> (State, Info)``.
         temperature: The temperature ``T`` at step ``t``: the chain targets ``exp(-E/T)``.
+        parts: What the step is made of, if it can be compiled; None: it cannot.
     """
 
     init: Callable[[Tensor], State]
     step: Callable[[State], tuple[State, Info]]
     temperature: Schedule
+    parts: LangevinParts | None = None
 
 
 MakeKernel = Callable[..., Kernel]
@@ -157,4 +180,5 @@ def check_finite(value: Tensor, what: str, allow_inf: bool = False) -> None:
 
 
 def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    return torch.empty_like(x).normal_(generator=generator)
+    """Draws in the order of the elements, so that they do not depend on the order in memory."""
+    return torch.empty_like(x, memory_format=torch.contiguous_format).normal_(generator=generator)

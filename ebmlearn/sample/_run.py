@@ -1,7 +1,8 @@
 """The package's only MCMC loop."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import Any, overload
 
 import torch
@@ -11,12 +12,16 @@ from tqdm import tqdm
 
 from ebmlearn.energy import Energy
 from ebmlearn.progress import progress_enabled
+from ebmlearn.sample._compiled import Blocks
 from ebmlearn.sample._kernel import Info, Kernel, State, check_finite
 from ebmlearn.sample._ula import ula
+from ebmlearn.speed import Speed, current
 
 
 @overload
-def run(kernel: Kernel, x: Tensor, n_steps: int, *, progress: bool = False) -> Tensor: ...
+def run(
+    kernel: Kernel, x: Tensor, n_steps: int, *, progress: bool = False, speed: Speed | None = None
+) -> Tensor: ...
 @overload
 def run(
     kernel: Kernel,
@@ -26,6 +31,7 @@ def run(
     keep: Callable[[State, Info], Tensor],
     every: int = 1,
     progress: bool = False,
+    speed: Speed | None = None,
 ) -> tuple[Tensor, Tensor]: ...
 def run(
     kernel: Kernel,
@@ -35,6 +41,7 @@ def run(
     keep: Callable[[State, Info], Tensor] | None = None,
     every: int = 1,
     progress: bool = False,
+    speed: Speed | None = None,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Run a batch of chains: the package's only MCMC loop.
 
@@ -50,13 +57,18 @@ def run(
             keeps the trajectory; the functions in `ebmlearn.diagnostics` keep one number a step.
         every: Record every so many steps; the first record is after step ``every``.
         progress: Show a progress bar.
+        speed: Compiled blocks, bfloat16, channels last: see `ebmlearn.speed.Speed`. None: what is active, as
+            in `fit(speed=...) <ebmlearn.train.fit>`; else plain. ``keep`` is a part of a compiled block, and
+            evaluated at each of its steps: torch operations only, step number and step size are tensors.
 
     Returns:
         The last ``x``, shape ``(B, *event)``; with ``keep``, a pair of it and the records stacked along a
         new first dimension, ``(n_steps // every, ...)``.
 
     Raises:
-        ValueError: If ``n_steps`` is negative, ``x`` has no batch dimension or nothing would be recorded.
+        ValueError: If ``n_steps`` is negative, ``x`` has no batch dimension or nothing would be recorded; if
+            the chain was to be compiled, and its kernel is not `ula` or has ``create_graph``.
+        RuntimeError: If the chain cannot be compiled, or there is no compiler.
         FloatingPointError: If a chain ends in a value that is not finite.
 
     Example:
@@ -74,10 +86,21 @@ def run(
         raise ValueError(
             f"keep with every={every} records nothing in n_steps={n_steps}; use 1 <= every <= n_steps"
         )
-    kept = []
-    with _evaluation_mode() as all_nets_seen:
-        state = kernel.init(x)
-        for i in tqdm(range(n_steps), disable=not (progress and progress_enabled()), leave=False):
+    kept: list[Tensor] = []
+    done = 0
+    with nullcontext() if speed is None else speed.active(x.device), _evaluation_mode() as all_nets_seen:
+        bar = partial(tqdm, disable=not (progress and progress_enabled()), leave=False)
+        state = kernel.init(current().batch(x))
+        k = min(_block_length(kernel, asked_here=speed is not None), n_steps)
+        if k and kernel.parts:
+            blocks = Blocks(kernel.parts, state.x, k, current().cuda_graphs)
+            all_nets_seen()
+            for _ in bar(range(n_steps // k), unit="block"):
+                first = -(done + 1) % every  # to be recorded in this block, if it is as long
+                state, records = blocks(state, keep if first < k else None)
+                kept += () if records is None else records[first::every]
+                done += k
+        for i in bar(range(done, n_steps)):
             state, info = kernel.step(state)
             if i == 0:
                 all_nets_seen()
@@ -86,6 +109,24 @@ def run(
     if n_steps:
         check_finite(state.x, f"a chain is not finite after {n_steps} steps")
     return (state.x, torch.stack(kept)) if keep else state.x
+
+
+def _block_length(kernel: Kernel, asked_here: bool) -> int:
+    """Steps to compile into one graph, 0 if none."""
+    if not current().compile:
+        return 0
+    if kernel.parts is None:
+        raise ValueError(
+            f"speed has compile={current().compile}, but only chains of ula can be compiled: a kernel that "
+            "accepts and rejects, or draws from conditionals, decides in the middle of a step: leave it out"
+        )
+    if not kernel.parts.create_graph:
+        return current().compile
+    if asked_here:
+        raise ValueError(
+            "a chain with create_graph=True is differentiated, which a compiled one cannot be: leave it out"
+        )
+    return 0  # a method that differentiates some chain goes on compiling its others
 
 
 @contextmanager
@@ -111,20 +152,23 @@ def _evaluation_mode() -> Iterator[Callable[[], None]]:
             module.training = True
 
 
-def langevin(energy: Energy, x: Tensor, *, n_steps: int, **settings: Any) -> Tensor:
+def langevin(
+    energy: Energy, x: Tensor, *, n_steps: int, speed: Speed | None = None, **settings: Any
+) -> Tensor:
     """`run` of `ula`: the short form for ``n_steps`` of Langevin dynamics.
 
     Args:
         energy: The energy.
         x: Starting points, shape ``(B, *event)``; not modified.
         n_steps: Number of steps.
+        speed: As in `run`.
         **settings: Of `ula`: ``step_size``, ``noise_scale``, ``bounds``, ``clamp``, ``create_graph``,
             ``generator``.
 
     Returns:
         The ends of the chains, shape ``(B, *event)``; detached unless ``create_graph``.
     """
-    return run(ula(energy, **settings), x, n_steps)
+    return run(ula(energy, **settings), x, n_steps, speed=speed)
 
 
 def positions(state: State, info: Info) -> Tensor:

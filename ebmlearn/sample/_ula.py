@@ -10,6 +10,7 @@ from ebmlearn.sample._kernel import (
     Bounds,
     Info,
     Kernel,
+    LangevinParts,
     Schedule,
     State,
     check_bounds,
@@ -53,18 +54,31 @@ def ula(
     size, noise, temperature = langevin_schedules(step_size, noise_scale)
     confine = _confinement(bounds, clamp)
 
+    def at(t: int) -> tuple[float, float, float]:
+        s, sigma = size(t), noise(t)
+        return s, -0.5 * s * s, sigma
+
     def init(x: Tensor) -> State:
         return State(x if create_graph else x.detach())
 
     def step(state: State) -> tuple[State, Info]:
-        s, sigma = size(state.t), noise(state.t)
+        s, drift, sigma = at(state.t)
         value, slope = grad(energy, state.x, create_graph=create_graph)
-        x = torch.add(state.x, slope, alpha=-0.5 * s * s)
-        if sigma > 0:
-            x = x.add_(normal_like(x, generator), alpha=sigma)
+        x = langevin_move(state.x, slope, drift, sigma, lambda x: normal_like(x, generator))
         return State(confine(x), t=state.t + 1), Info(state.x, value, slope, s)
 
-    return Kernel(init, step, temperature)
+    return Kernel(init, step, temperature, LangevinParts(energy, at, confine, generator, create_graph))
+
+
+def langevin_move(
+    x: Tensor, slope: Tensor, drift: float | Tensor, sigma: float | Tensor, draw: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """``x + drift ∇E(x) + σ ε``. Eagerly with numbers, where a fused addition is fastest and ``σ = 0`` draws
+    nothing; in a compiled graph with tensors, since it would hold numbers as constants."""
+    if isinstance(drift, Tensor) or isinstance(sigma, Tensor):
+        return x + drift * slope + sigma * draw(x)
+    x = torch.add(x, slope, alpha=drift)
+    return x.add_(draw(x), alpha=sigma) if sigma else x
 
 
 def _confinement(bounds: Bounds | None, clamp: Bounds | None) -> Callable[[Tensor], Tensor]:
