@@ -65,7 +65,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     if hashlib.sha256(payload).digest() != digest:
         raise ValueError(
             f"the checkpoint {path} is damaged ({len(content)} bytes, checksum does not match) and "
-            "was not loaded. Restore it from a copy, or move it away to start from the beginning."
+            "was not loaded. Restore it from a copy"
         )
     return torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
 
@@ -105,5 +105,5 @@ def check_settings(saved: dict[str, str], wanted: dict[str, str], path: Path) ->
     if differences:
         raise ValueError(
             f"the checkpoint {path} is of another configuration:\n" + "\n".join(differences) + "\n"
-            "Use the same settings to resume, or another folder for a new run."
+            "Use the same settings, or another folder for a new run."
         )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from ebmlearn import ranks
 from ebmlearn.sample import Schedule
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -78,8 +79,6 @@ class Method(nn.Module, ABC):
             FloatingPointError: If the loss is not finite; the weights are left as they were.
             ValueError: If the schedule gives a negative learning rate.
         """
-        if not loss.isfinite():
-            raise FloatingPointError(f"the loss of {name!r} is {loss.item()}; its update was not made")
         optimizer, lr = self.optimizers[name], self.lr_schedules[name](self.updates[name])
         if not lr >= 0:
             raise ValueError(
@@ -92,21 +91,30 @@ class Method(nn.Module, ABC):
         own = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
         loss.backward(inputs=own)  # of two nets that share a loss, only the one that moves gets a gradient
         # Nets are not wrapped for distributed training: gradients in x pass through them many times a step.
-        for p in own:
-            if p.grad is not None:  # a loss need not contain all of them
-                p.grad = self.mean_over_ranks(p.grad)
+        loss = self._average_gradients([p for p in own if p.grad is not None], loss.detach())
+        if not loss.isfinite():
+            raise FloatingPointError(f"the loss of {name!r} is {loss.item()}; its update was not made")
         optimizer.step()
         self.updates[name] += 1
         if name in self.followers:
             average, net = self.followers[name]
             average.update_parameters(net)
 
+    def _average_gradients(self, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
+        """Gradients become their means over ranks, and so does the loss, in one reduction: if it is not
+        finite on one rank, it is so on all, and no update is made."""
+        if self.accelerator is None or self.accelerator.num_processes == 1:
+            return loss
+        grads = [p.grad.flatten() for p in parameters if p.grad is not None]
+        *means, loss = self.mean_over_ranks(torch.cat([*grads, loss.reshape(1)])).split([*map(len, grads), 1])
+        for p, mean in zip(parameters, means, strict=True):
+            p.grad = mean.view_as(p).to(p.dtype)
+        return loss
+
     def mean_over_ranks(self, value: Tensor) -> Tensor:
         """The mean of a tensor over all ranks; the tensor itself where there is one. What decides a branch of
         `step` must pass through here, lest ranks take different ones and wait for each other for ever."""
-        if self.accelerator is None or self.accelerator.num_processes == 1:
-            return value
-        return self.accelerator.reduce(value, reduction="mean")
+        return ranks.mean(value, self.accelerator)
 
     def settings(self) -> dict[str, str]:
         """What identifies a configuration, as text: two runs with equal settings continue each other."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from contextlib import contextmanager
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from ebmlearn.buffer import DataStart
 from ebmlearn.method import Method, describe_schedule, weight_average
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
+from ebmlearn.speed import Speed
 from ebmlearn.train import fit
 
 
@@ -45,6 +47,36 @@ def test_a_function_gives_the_batches():
     method = Mean()
     fit(method, lambda n: torch.full((n,), 2.0), steps=3, batch_size=5)
     assert method.seen == [2.0] * 15
+
+
+def test_speed_prepares_the_method_once_and_is_active_in_each_step_only():
+    calls = []
+
+    class Recorder:
+        def prepare(self, method):
+            calls.append("prepare")
+
+        def batch(self, x):
+            calls.append("batch")
+            return x + 1
+
+        @contextmanager
+        def active(self, device):
+            calls.append(f"on {device}")
+            yield
+            calls.append("off")
+
+    method = Mean()
+    fit(
+        method,
+        torch.ones(4),
+        steps=2,
+        batch_size=4,
+        speed=Recorder(),
+        hooks=[lambda *_: calls.append("hook")],
+    )
+    assert method.seen == [2.0] * 8
+    assert calls == ["prepare", *["on cpu", "batch", "off", "hook"] * 2]
 
 
 def test_history_and_hooks_see_every_step():
@@ -89,9 +121,9 @@ def test_the_average_belongs_to_the_method():
     assert method.average(torch.zeros(4, 2)).shape == (4,)
 
 
-@pytest.mark.parametrize("setting", ["steps", "batch_size", "every"])
+@pytest.mark.parametrize("setting", ["steps", "batch_size", "every", "keep"])
 def test_counts_must_be_positive(setting):
-    with pytest.raises(ValueError, match="expected steps, batch_size, every >= 1"):
+    with pytest.raises(ValueError, match="expected steps, batch_size, every, keep >= 1"):
         fit(Mean(), numbers(), **{"steps": 1, setting: 0})
 
 
@@ -117,7 +149,7 @@ def test_a_non_finite_loss_stops_training_and_keeps_weights_and_checkpoint(tmp_p
         fit(method, lambda n: next(batches), steps=9, batch_size=4, out=tmp_path, every=1)
     text = str(error.value)
     assert "training stopped at step 3" in text and "loss = " in text and "Lower the learning rate" in text
-    assert str(tmp_path / "checkpoint.pt") in text
+    assert str(tmp_path / "checkpoint-00000002.pt") in text
     assert method.mean.item() == pytest.approx(0.19), "the bad update must not be made"
     resumed = Mean()
     fit(resumed, lambda n: torch.ones(n), steps=2, batch_size=4, out=tmp_path, resume=True)
@@ -161,7 +193,7 @@ def test_a_schedule_that_turns_negative_is_refused():
 
 def test_ranks_average_what_has_a_gradient():
     class Ranks:
-        num_processes = 2
+        num_processes, device = 2, "cpu"
 
         def reduce(self, value, reduction):
             return value / 2
@@ -184,16 +216,16 @@ def test_an_exploding_chain_is_told_with_the_step():
 
 def test_an_existing_run_is_never_overwritten(tmp_path):
     fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
-    content = (tmp_path / "checkpoint.pt").read_bytes()
-    with pytest.raises(FileExistsError, match="resume=True to continue that run, or another out"):
+    content = (tmp_path / "checkpoint-00000002.pt").read_bytes()
+    with pytest.raises(FileExistsError, match="resume=True to continue it, or another out"):
         fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
-    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+    assert (tmp_path / "checkpoint-00000002.pt").read_bytes() == content
 
 
 def test_resume_without_a_checkpoint_starts_from_the_beginning(tmp_path):
     method = Mean()
     fit(method, numbers(), steps=2, batch_size=4, out=tmp_path / "new", resume=True)
-    assert len(method.seen) == 8 and (tmp_path / "new" / "checkpoint.pt").exists()
+    assert len(method.seen) == 8 and (tmp_path / "new" / "checkpoint-00000002.pt").exists()
 
 
 def test_a_finished_run_resumes_to_nothing_more(tmp_path):
@@ -213,11 +245,12 @@ def test_a_finished_run_resumes_to_nothing_more(tmp_path):
         ),
         ({"batch_size": 6}, r"batch_size: checkpoint 4 \| this run 6"),
         ({"data": numbers() + 1}, r"data: checkpoint .*crc32"),
+        ({"speed": Speed(precision="bf16")}, r"speed: checkpoint None \| this run Speed\(.*bf16"),
     ],
 )
 def test_another_configuration_is_refused_by_name(tmp_path, change, message):
     fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
-    content = (tmp_path / "checkpoint.pt").read_bytes()
+    content = (tmp_path / "checkpoint-00000002.pt").read_bytes()
     method = change.get("method", Mean)()
     with pytest.raises(ValueError, match=message):
         fit(
@@ -227,18 +260,19 @@ def test_another_configuration_is_refused_by_name(tmp_path, change, message):
             batch_size=change.get("batch_size", 4),
             out=tmp_path,
             resume=True,
+            speed=change.get("speed"),
         )
     assert not method.seen and method.mean == 0
-    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+    assert (tmp_path / "checkpoint-00000002.pt").read_bytes() == content
 
 
 def test_a_damaged_checkpoint_is_refused_and_left_alone(tmp_path):
     fit(Mean(), numbers(), steps=2, batch_size=4, out=tmp_path)
-    path = tmp_path / "checkpoint.pt"
+    path = tmp_path / "checkpoint-00000002.pt"
     half = path.read_bytes()[: path.stat().st_size // 2]
     path.write_bytes(half)
     method = Mean()
-    with pytest.raises(ValueError, match=r"checkpoint\.pt is damaged"):
+    with pytest.raises(ValueError, match=r"checkpoint-00000002\.pt is damaged"):
         fit(method, numbers(), steps=4, batch_size=4, out=tmp_path, resume=True)
     assert not method.seen and path.read_bytes() == half
 
@@ -277,7 +311,8 @@ def test_the_progress_bar_shows_metrics_only_where_somebody_watches(capsys, monk
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("ebmlearn.train.progress_enabled", lambda: True)
     fit(Mean(), numbers(), steps=40, batch_size=4)
-    assert "40/40" in (text := capsys.readouterr().err) and "loss=" in text
+    text = capsys.readouterr().err  # 40 batches of 4
+    assert "160/160" in text and " samples/s" in text and "loss=" in text
     fit(Mean(), numbers(), steps=40, batch_size=4, progress=False)
     assert capsys.readouterr().err == ""
 
