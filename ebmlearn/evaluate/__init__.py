@@ -1,6 +1,6 @@
 """Evaluation: `exact`, `latent` by quadrature in the plane; `linear`; in any `ais`, `fisher`, `twosample`;
-`language` for text."""
+`language` for text; `images` by `features`."""
 
-from ebmlearn.evaluate import ais, exact, fisher, language, latent, linear, twosample
+from ebmlearn.evaluate import ais, exact, features, fisher, images, language, latent, linear, twosample
 
-__all__ = ["ais", "exact", "fisher", "language", "latent", "linear", "twosample"]
+__all__ = ["ais", "exact", "features", "fisher", "images", "language", "latent", "linear", "twosample"]

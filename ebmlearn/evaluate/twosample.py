@@ -24,7 +24,17 @@ class C2ST(NamedTuple):
     p_value: float
 
 
-def _flat(x: Tensor, y: Tensor, least: int) -> tuple[Tensor, Tensor]:
+def check_samples(x: Tensor, y: Tensor, least: int) -> None:
+    """Refuse samples that cannot be compared.
+
+    Args:
+        x: First sample, shape ``(n, *event)``.
+        y: Second sample, shape ``(m, *event)``.
+        least: How many elements each must have.
+
+    Raises:
+        ValueError: If the event shapes differ, or a sample has fewer elements or a non-finite one.
+    """
     if x.shape[1:] != y.shape[1:] or x.ndim < 2:
         raise ValueError(
             f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; expected (n, *event) and (m, *event) "
@@ -38,6 +48,10 @@ def _flat(x: Tensor, y: Tensor, least: int) -> tuple[Tensor, Tensor]:
             raise ValueError(
                 f"{bad} of {len(sample)} samples in {name} are NaN or infinite; did the chain diverge?"
             )
+
+
+def _flat(x: Tensor, y: Tensor, least: int) -> tuple[Tensor, Tensor]:
+    check_samples(x, y, least)
     return x.detach().flatten(1).double(), y.detach().flatten(1).double()
 
 
