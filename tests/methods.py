@@ -26,7 +26,19 @@ from ebmlearn.methods import (
     ShortRunInference,
     VaGES,
 )
-from ebmlearn.nets import EBLVM, ConvEnergy, ConvGenerator, LadderGenerator, MLPEnergy, MLPGenerator, RealNVP
+from ebmlearn.nets import (
+    EBLVM,
+    ConvEncoder,
+    ConvEnergy,
+    ConvGenerator,
+    CouplingEBLVM,
+    Glow,
+    LadderGenerator,
+    MLPEnergy,
+    MLPGenerator,
+    RealNVP,
+    ResidualFeatures,
+)
 from ebmlearn.objectives import (
     conditional_nce,
     denoising_score_matching,
@@ -61,6 +73,14 @@ def bent_flow(shape: tuple[int, ...]) -> RealNVP:
     return flow
 
 
+def bent_glow() -> Glow:
+    flow = Glow(1, 8, n_levels=2, n_steps=1, width=4)
+    for module in flow.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.normal_(module.weight, std=0.1)
+    return flow
+
+
 METHODS = {
     "exact likelihood": Case(
         lambda: ExactLikelihood(MLPEnergy(2, (8,), reference_std=1.0), Grid((-6, 6), n=30).log_z), points()
@@ -92,7 +112,8 @@ METHODS = {
         images(),
     ),
     "cooperative learning": Case(
-        lambda: CoopNets(MLPEnergy(2, (8,)), MLPGenerator(3, (2,), (8,)), n_steps=2, step_size=0.1), points()
+        lambda: CoopNets(MLPEnergy(2, (8,)), MLPGenerator(3, (2,), (8,)), n_steps=2, step_size=0.1, ema=0.9),
+        points(),
     ),
     "cooperative learning, inferred latents": Case(
         lambda: CoopNets(
@@ -148,6 +169,13 @@ METHODS = {
         images(),
         steps=20,
     ),
+    "flow contrastive estimation, from likelihood": Case(
+        lambda: FlowContrastive(
+            ConvEnergy(1, 8, (4, 8)), bent_glow(), threshold=0.45, warmup=2, bin_width=2 / 255
+        ),
+        images(),
+        steps=20,
+    ),
     "VaGES": Case(
         lambda: VaGES(
             GRBM(2, 3),
@@ -166,6 +194,7 @@ METHODS = {
             n_samples=3,
             lower=posterior_fisher,
             n_steps=1,
+            ema=0.9,
         ),
         images(),
     ),
@@ -185,6 +214,18 @@ METHODS = {
             lr_posterior=lambda t: 0.1 / (1 + t),
         ),
         points(),
+    ),
+    "bi-level score matching, continuous latents": Case(
+        lambda: BiSM(
+            CouplingEBLVM(ResidualFeatures(1, 8, (4, 4, 8), 1), 32, (1, 8, 8), 3, 16),
+            GaussianPosterior(ConvEncoder(1, 8, 6, (4, 4)), 3),
+            partial(multiscale_denoising, sigmas=(0.1, 1.0), reference=0.1, geometric=True),
+            lower=posterior_fisher,
+            n_steps=1,
+            n_unrolled=0,
+            ema=0.9,
+        ),
+        images(),
     ),
     "short-run inference": Case(
         lambda: ShortRunInference(MLPGenerator(3, (2,), (8,)), n_steps=2, step_size=lambda t: 0.1 / (1 + t)),

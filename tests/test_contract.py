@@ -67,11 +67,17 @@ def test_every_parameter_of_every_optimiser_gets_a_gradient_and_moves(case):
 def test_the_average_follows_the_weights(name):
     """The first update copies, each further one is the recursion of the moving average."""
     method, batch = METHODS[name].make(), METHODS[name].data[:8]
+    nets, averages = [method.energy], [method.average]
+    if hasattr(method, "generator_average"):
+        nets.append(method.generator)
+        averages.append(method.generator_average)
     weights = []
     for _ in range(2):
         method.step(batch)
-        weights.append([p.clone() for p in method.energy.parameters()])
-    for average, first, second in zip(method.average.parameters(), *weights, strict=True):
+        weights.append([p.clone() for net in nets for p in net.parameters()])
+    moved = [p for average in averages for p in average.parameters()]
+    for average, first, second in zip(moved, *weights, strict=True):
+        assert not torch.equal(first, second)
         torch.testing.assert_close(average, method.ema * first + (1 - method.ema) * second)
 
 
@@ -130,11 +136,11 @@ def test_twenty_steps_are_ten_saved_and_ten_resumed(case, tmp_path):
 
 def test_a_checkpoint_of_another_method_is_refused(case, tmp_path):
     fit(case.make(), case.data, steps=1, batch_size=8, out=tmp_path)
-    content = (tmp_path / "checkpoint.pt").read_bytes()
+    content = (tmp_path / "checkpoint-00000001.pt").read_bytes()
     other = next(c for c in METHODS.values() if c.data.shape != case.data.shape)
     with pytest.raises(ValueError, match=r"another configuration:\n(.*\n)*  data: checkpoint .* \| this run"):
         fit(other.make(), other.data, steps=2, batch_size=8, out=tmp_path, resume=True)
-    assert (tmp_path / "checkpoint.pt").read_bytes() == content
+    assert (tmp_path / "checkpoint-00000001.pt").read_bytes() == content
 
 
 def _rank(rank, port, folder):
@@ -145,10 +151,15 @@ def _rank(rank, port, folder):
     )
     torch.set_num_threads(1)
     for name, case in METHODS.items():
-        torch.manual_seed(rank)  # different weights at first: fit must make them equal
-        method = case.make()
+        run = {"data": case.data, "batch_size": 8, "accelerator": Accelerator(cpu=True)}
         out = folder / name
-        fit(method, case.data, steps=5, batch_size=8, out=out, accelerator=Accelerator(cpu=True))
+        torch.manual_seed(rank)  # different weights at first: fit must make them equal
+        fit(whole := case.make(), **run, steps=5)
+        torch.manual_seed(rank)
+        fit(case.make(), **run, steps=3, out=out)
+        torch.manual_seed(99)
+        fit(method := case.make(), **run, steps=5, out=out, resume=True)
+        assert_equal(everything(whole), everything(method))
         weights = {k: v for k, v in method.state_dict().items() if isinstance(v, torch.Tensor)}
         checkpoint.save(out / f"rank{rank}.pt", {"weights": weights, "noise": torch.randn(3)})
     torch.distributed.destroy_process_group()
@@ -156,7 +167,7 @@ def _rank(rank, port, folder):
 
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
-    """Folders of two processes that trained every method side by side."""
+    """Folders of two processes that trained every method side by side, resumed, and ended as undisturbed."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -173,4 +184,4 @@ def test_two_ranks_end_with_equal_weights_and_chains_of_their_own(name, two_rank
     owned = [k for k, _ in METHODS[name].make().named_parameters()]
     assert owned and all(torch.equal(a["weights"][k], b["weights"][k]) for k in owned)
     assert not torch.equal(a["noise"], b["noise"])
-    assert (out / "checkpoint.pt").exists() and (out / "checkpoint-rank1.pt").exists()
+    assert (out / "checkpoint-00000005.pt").exists() and (out / "checkpoint-00000005-rank1.pt").exists()

@@ -2,9 +2,11 @@
 differences.
 
 Broken on purpose and seen to fail: the sample path detached, the sign of log q, the turns exchanged, the
-roles (who ascends) exchanged, log_z left out of the optimiser.
+roles (who ascends) exchanged, log_z left out of the optimiser; a warm-up that ascends the value, one that
+never ends, one that leaves log_z alone; noise of twice the width, not centred, or on the flow's data only.
 """
 
+import copy
 import math
 
 import pytest
@@ -14,7 +16,7 @@ from torch.nn.functional import logsigmoid
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
-from ebmlearn.methods import FlowContrastive
+from ebmlearn.methods import ExactLikelihood, FlowContrastive
 from ebmlearn.nets import MLPEnergy, RealNVP
 from ebmlearn.targets import four_weighted_gaussians
 from ebmlearn.train import fit
@@ -154,17 +156,9 @@ def test_the_threshold_is_one_on_the_accuracy(data):
 
 def test_all_ranks_take_the_same_turn(data):
     """By their mean accuracy: if each went by its own, they could wait for each other for ever."""
-
-    class Ranks:
-        num_processes = 2
-
-        def reduce(self, value, reduction):
-            assert reduction == "mean"
-            return torch.ones_like(value)  # as if the other rank had made up for this one
-
     method = FlowContrastive(data, curved().requires_grad_(True), threshold=0.95)
     assert method.step(data.sample(50))["flow_turn"] == 0
-    method.accelerator = Ranks()
+    method.mean_over_ranks = torch.ones_like  # as if the other rank had made up for this one
     metrics = method.step(data.sample(50))
     assert metrics["accuracy"] == 1 and metrics["flow_turn"] == 1
 
@@ -181,6 +175,52 @@ def test_log_z_starts_at_its_importance_sampling_estimate():
     energy = Gaussian(torch.ones(2), 0.5 * torch.eye(2))
     method = FlowContrastive(energy, RealNVP((2,)))
     assert method.log_z.item() == pytest.approx(math.log(math.pi), abs=0.2)
+
+
+def test_the_warmup_is_likelihood_of_the_flow_and_then_the_game_begins(data):
+    flow = curved().requires_grad_(True)
+    net = MLPEnergy(2, (8,), reference_std=2.0).double()
+    alone = ExactLikelihood(copy.deepcopy(flow), lambda q: q.log_z, lr=0.01)
+    method = FlowContrastive(copy.deepcopy(net), flow, threshold=0.99, warmup=3, lr_flow=0.01)
+    batches = [data.sample(200) for _ in range(4)]
+    for i, batch in enumerate(batches[:3]):
+        torch.manual_seed(i)
+        metrics = method.step(batch)
+        assert metrics["flow_turn"] == 1
+        torch.testing.assert_close(metrics["nll"], alone.step(batch)["nll"])
+    for p, q in zip(flow.parameters(), alone.energy.parameters(), strict=True):
+        torch.testing.assert_close(p, q)
+    assert all(torch.equal(p, q) for p, q in zip(net.parameters(), method.energy.parameters(), strict=True))
+    kept = copy.deepcopy(flow.state_dict())
+    metrics = method.step(batches[3])  # with this threshold, the energy's turn
+    assert metrics["flow_turn"] == 0 and method.updates == {"flow": 3, "energy": 1}
+    assert all(torch.equal(v, kept[k]) for k, v in flow.state_dict().items())
+
+
+def test_log_z_follows_its_estimate_in_the_warmup():
+    energy = Gaussian(torch.ones(2), 0.5 * torch.eye(2))
+    method = FlowContrastive(energy, RealNVP((2,)), warmup=1, lr_flow=0.0)
+    method.log_z.data += 7.0
+    method.step(torch.randn(20_000, 2))
+    assert method.log_z.item() == pytest.approx(math.log(math.pi), abs=0.05)
+
+
+def test_levels_are_dequantised_by_uniform_noise_of_their_distance():
+    """Both nets see the same noisy data, new in each step, and the samples of the flow as they are."""
+    seen = {"energy": [], "flow": []}
+    method = FlowContrastive(MLPEnergy(2), RealNVP((2,)), bin_width=0.5, lr_energy=0.0, threshold=0.99)
+    method.energy.register_forward_pre_hook(lambda net, args: seen["energy"].append(args[0]))
+    method.flow.register_forward_pre_hook(lambda net, args: seen["flow"].append(args[0]))
+    levels = torch.randint(0, 4, (20_000, 2)) / 2
+    for _ in range(2):
+        method.step(levels)
+    x, again = seen["flow"]
+    assert torch.equal(seen["energy"][0], x) and not torch.equal(again, x)
+    noise = x - levels
+    assert -0.25 <= noise.min() < -0.249 and 0.249 < noise.max() <= 0.25
+    assert abs(noise.mean()) < 5 * 0.5 / math.sqrt(12 * noise.numel())
+    assert noise.std().item() == pytest.approx(0.5 / math.sqrt(12), rel=0.02)
+    assert seen["energy"][1].abs().max() > 2.5  # N(0, I) of the flow
 
 
 @pytest.mark.slow
@@ -211,3 +251,9 @@ def test_four_weighted_gaussians(seed):
 def test_a_threshold_that_is_no_accuracy_is_refused(data, threshold):
     with pytest.raises(ValueError, match=rf"threshold is {threshold}; expected an accuracy in \[0, 1\)"):
         FlowContrastive(data, curved(), threshold=threshold)
+
+
+@pytest.mark.parametrize("setting", [{"warmup": -1}, {"bin_width": -0.1}])
+def test_bad_settings_are_refused(data, setting):
+    with pytest.raises(ValueError, match="expected warmup >= 0 and bin_width >= 0; got"):
+        FlowContrastive(data, curved(), **setting)

@@ -7,7 +7,7 @@ import torch
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact, linear
-from ebmlearn.nets import ConvGenerator, LadderGenerator, MLPGenerator
+from ebmlearn.nets import ConvGenerator, ConvLadderGenerator, LadderGenerator, MLPGenerator
 from ebmlearn.sample import mala, run
 
 
@@ -27,7 +27,11 @@ def affine(weight, std=0.5):
         (lambda: MLPGenerator(3, (1, 8, 8), (16,), bounded=True), (1, 8, 8)),
         (lambda: ConvGenerator(3, 1, 28, (16, 8)), (1, 28, 28)),
         (lambda: ConvGenerator(3, 3, 8, (8,)), (3, 8, 8)),
+        (lambda: ConvGenerator(3, 1, 28, (16, 8, 4), doublings=2), (1, 28, 28)),
+        (lambda: ConvGenerator(3, 3, 8, (8,), doublings=0), (3, 8, 8)),
         (lambda: LadderGenerator((1, 2), (1, 8, 8), 16), (1, 8, 8)),
+        (lambda: ConvLadderGenerator((1, 2), 3, 10, 4, side=5), (3, 10, 10)),
+        (lambda: ConvLadderGenerator((1, 1, 1), 1, 20, 4, side=5), (1, 20, 20)),
     ],
 )
 def test_one_example_for_each_latent_of_its_own(net, shape):
@@ -45,8 +49,17 @@ def test_one_example_for_each_latent_of_its_own(net, shape):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in net.parameters())
 
 
-@pytest.mark.parametrize("net", [MLPGenerator(2, (64,), bounded=True), ConvGenerator(2, 1, 8)])
+@pytest.mark.parametrize(
+    "net",
+    [
+        lambda: MLPGenerator(2, (64,), bounded=True),
+        lambda: ConvGenerator(2, 1, 8),
+        lambda: ConvGenerator(2, 1, 8, doublings=1),
+        lambda: ConvLadderGenerator((1, 1), 1, 10, 8, side=5),
+    ],
+)
 def test_images_stay_in_their_range(net):
+    net = net()
     x = net(1e3 * net.latent(20))
     assert 0.5 < x.abs().max() <= 1
 
@@ -137,6 +150,24 @@ def test_one_layer_is_a_plain_generator():
     torch.testing.assert_close(ladder(z), plain(z))
 
 
+def test_maps_of_all_layers_meet_in_the_image():
+    """The maps of a layer are added to those above it, off which its mean and its spread are read."""
+    net = ConvLadderGenerator((2, 3, 2), 1, 12, 4, side=6).requires_grad_(False)
+    z = net.latent(4)
+    maps, noises = net.projections[0](z[:, :2]), (z[:, 2:5], z[:, 5:])
+    for read, project, noise in zip(net.layers, net.projections[1:], noises, strict=True):
+        mean, spread = read.mean(maps), read.spread(maps)
+        maps = maps + project(mean + torch.log1p(spread.exp()) * noise)
+    torch.testing.assert_close(net(z), net.net(maps))
+    assert net.latent_dim == 7 and net.latent_dims == (2, 3, 2)
+
+
+def test_one_layer_of_maps_is_a_plain_generator():
+    net = ConvLadderGenerator((3,), 1, 12, 4, side=6)
+    z = net.latent(4)
+    torch.testing.assert_close(net(z), net.net(net.projections[0](z)))
+
+
 @pytest.mark.parametrize("weight", [torch.tensor([[1.0, 0.5], [-0.3, 0.8]]), torch.tensor([[1.0], [0.7]])])
 def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
     net = affine(weight)
@@ -155,6 +186,12 @@ def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
         (lambda: ConvGenerator(2, 1, 8)(torch.zeros(4)), r"z has shape \(4,\); expected \(B, 2\)"),
         (lambda: ConvGenerator(2, 1, 10), "size is 10; 2 doublings make multiples of 4"),
         (lambda: ConvGenerator(2, 1, 8, ()), "a number of widths, at least one"),
+        (lambda: ConvGenerator(2, 1, 10, (8, 8), doublings=2), "size is 10; 2 doublings make multiples of 4"),
+        (
+            lambda: ConvGenerator(2, 1, 8, (8,), doublings=2),
+            "doublings is 2; expected at most one .* 1 widths",
+        ),
+        (lambda: ConvGenerator(2, 1, 8, (8,), doublings=-1), "doublings is -1"),
         (
             lambda: MLPGenerator(2, (2,)).joint(torch.zeros(4, 1), torch.zeros(4, 2)),
             r"x has shape \(4, 1\); these latents generate \(4, 2\)",
@@ -172,6 +209,11 @@ def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
         (lambda: LadderGenerator((), (2,)), r"latent_dims are \(\); expected one number >= 1"),
         (lambda: LadderGenerator((2, 0), (2,)), r"latent_dims are \(2, 0\)"),
         (lambda: LadderGenerator((2, 1), (2,))(torch.zeros(4, 2)), r"z has shape \(4, 2\)"),
+        (lambda: ConvLadderGenerator((), 1, 32), r"latent_dims are \(\)"),
+        (lambda: ConvLadderGenerator((2,), 1, 28), r"size is 28 and side 16; expected size = side \* 2"),
+        (lambda: ConvLadderGenerator((2,), 1, 16), "size is 16 and side 16"),
+        (lambda: ConvLadderGenerator((2,), 1, 8, side=4), "side 4; .* side >= 5"),
+        (lambda: ConvLadderGenerator((2, 1), 1, 32)(torch.zeros(4, 2)), r"z has shape \(4, 2\)"),
         (
             lambda: exact.marginal(MLPGenerator(1, (2,)), exact.Grid((-5, 5))),
             r"a grid of dim=2 and a generator of \(2,\) from 1 latents",

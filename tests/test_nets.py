@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from ebmlearn.nets import ConvEnergy, LinearEnergy, MLPEnergy
 
@@ -70,3 +71,17 @@ def test_a_linear_energy_has_its_features_as_gradient():
 def test_bad_shapes_are_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_the_stem_of_a_convolutional_energy_keeps_the_size():
+    """The net of the released short-run code, built by hand: with the same weights, the same energies."""
+    leaky = nn.LeakyReLU(0.2)
+    theirs = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3, 1, 1), leaky, nn.Conv2d(4, 8, 4, 2, 1), leaky, nn.Conv2d(8, 16, 4, 2, 1), leaky),
+        *(nn.Conv2d(16, 32, 4, 2, 1), leaky, nn.Conv2d(32, 1, 4, 1, 0, bias=False)),
+    )
+    ours = ConvEnergy(3, 32, [8, 16, 32], stem=4, activation=lambda: nn.LeakyReLU(0.2))
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        a.data.copy_(b.data.view_as(a))
+    x = torch.randn(5, 3, 32, 32)
+    torch.testing.assert_close(ours(x), theirs(x).flatten())

@@ -203,15 +203,20 @@ def test_the_control_variate_keeps_the_value():
     assert reduced.std() < 0.1 * plain.std()
 
 
-def test_multi_scale_denoising_is_its_formula():
-    """The paper's ``(1/σ²) ½ |x - x̃ + σ₀² ∇E(x̃)|²``, with σ evenly spaced over the rows."""
+@pytest.mark.parametrize(
+    ("high", "geometric", "levels"),
+    [(1.0, False, [0.2, 0.4, 0.6, 0.8, 1.0]), (3.2, True, [0.2, 0.4, 0.8, 1.6, 3.2])],
+)
+def test_multi_scale_denoising_is_its_formula(high, geometric, levels):
+    """The paper's ``(1/σ²) ½ |x - x̃ + σ₀² ∇E(x̃)|²``, with σ or its logarithm evenly spaced over the rows."""
     rbm, x = machine(), torch.randn(5, 3).double()
     noise = noise_of(x, 5)
-    sigma = torch.tensor([0.2, 0.4, 0.6, 0.8, 1.0]).double()[:, None]
+    sigma = torch.tensor(levels).double()[:, None]
     noisy = x + sigma * noise
     residual = x - noisy - 0.3**2 * rbm.score(noisy)
     wanted = (0.5 * (residual / sigma).square().sum(1)).mean()
-    got = multiscale_denoising(rbm, x, (0.2, 1.0), 0.3, generator=torch.Generator().manual_seed(5))
+    source = torch.Generator().manual_seed(5)
+    got = multiscale_denoising(rbm, x, (0.2, high), 0.3, geometric=geometric, generator=source)
     torch.testing.assert_close(got, wanted)
 
 

@@ -62,6 +62,7 @@ class BiSM(Method):
         optimizer: ``factory(parameters, lr=...)``, for the energy.
         optimizer_posterior: The same for the posterior: ``torch.optim.Adam`` or ``torch.optim.SGD``, without
             weight decay or momentum of SGD: it is also written out, for line 2.
+        ema: Decay of the moving average of the energy's weights, kept in ``average``; None: no average.
 
     Raises:
         ValueError: If a number of steps is out of range, or the optimiser is none that can be unrolled.
@@ -82,6 +83,7 @@ class BiSM(Method):
         lr_posterior: float | Schedule = 1e-3,
         optimizer: OptimizerFactory = torch.optim.Adam,
         optimizer_posterior: OptimizerFactory = torch.optim.Adam,
+        ema: float | None = None,
     ) -> None:
         super().__init__()
         if n_steps < 1 or n_unrolled < 0:
@@ -89,6 +91,7 @@ class BiSM(Method):
         self.energy, self.posterior = energy, posterior
         self.objective, self.lower = objective, lower
         self.n_steps, self.n_unrolled = n_steps, n_unrolled
+        self.average, self.ema = self.add_average("energy", energy, ema), ema
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
         self.add_optimizer("posterior", posterior.parameters(), lr_posterior, optimizer_posterior)
         continued(self.optimizers["posterior"], posterior)  # refuses here what it could not continue

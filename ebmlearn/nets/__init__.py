@@ -1,24 +1,39 @@
 """Networks, with no algorithm inside."""
 
+from ebmlearn.nets.attention import NonLocalEnergy
 from ebmlearn.nets.conv import ConvEnergy
-from ebmlearn.nets.eblvm import EBLVM
-from ebmlearn.nets.flow import RealNVP
+from ebmlearn.nets.conv_ladder import ConvLadderGenerator
+from ebmlearn.nets.descriptor import DescriptorEnergy
+from ebmlearn.nets.eblvm import EBLVM, CouplingEBLVM, JointNet
+from ebmlearn.nets.encoder import ConvEncoder
+from ebmlearn.nets.flow import Flow, RealNVP
 from ebmlearn.nets.generator import ConvGenerator, GaussianGenerator, Generator, MLPGenerator
+from ebmlearn.nets.glow import Glow
 from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
+from ebmlearn.nets.residual import ResidualFeatures
 from ebmlearn.nets.text import TextGenerator
 
 __all__ = [
     "EBLVM",
+    "ConvEncoder",
     "ConvEnergy",
     "ConvGenerator",
+    "ConvLadderGenerator",
+    "CouplingEBLVM",
+    "DescriptorEnergy",
+    "Flow",
     "GaussianGenerator",
     "Generator",
+    "Glow",
+    "JointNet",
     "LadderGenerator",
     "LinearEnergy",
     "MLPEnergy",
     "MLPGenerator",
+    "NonLocalEnergy",
     "RealNVP",
+    "ResidualFeatures",
     "TextGenerator",
 ]

@@ -17,6 +17,8 @@ class ConvEnergy(nn.Module):
         size: Side of the square image; each convolution (4 x 4, stride 2, padding 1) halves it, rounding
             down.
         widths: Channels after each convolution.
+        stem: Channels of a convolution before them that keeps the size (3 x 3, stride 1, padding 1); None: no
+            such convolution.
         activation: Makes an activation.
 
     Raises:
@@ -29,6 +31,7 @@ class ConvEnergy(nn.Module):
         size: int,
         widths: Sequence[int] = (32, 64, 128),
         *,
+        stem: int | None = None,
         activation: Callable[[], nn.Module] = nn.SiLU,
     ) -> None:
         super().__init__()
@@ -38,6 +41,9 @@ class ConvEnergy(nn.Module):
             )
         self.image_shape = (channels, size, size)
         layers: list[nn.Module] = []
+        if stem is not None:
+            layers += [nn.Conv2d(channels, stem, 3, padding=1), activation()]
+            channels = stem
         for width in widths:
             layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), activation()]
             channels, size = width, size // 2

@@ -1,5 +1,7 @@
 """Denoising score matching: fit ``-∇E(x)`` to the score of noisy data, which needs first derivatives only."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -54,6 +56,7 @@ def multiscale_denoising(
     sigmas: tuple[float, float],
     reference: float,
     *,
+    geometric: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
     """Multi-scale denoising score matching: one energy that denoises at every noise level.
@@ -73,6 +76,7 @@ def multiscale_denoising(
         x: Data, shape ``(B, *event)``, ``B >= 2``.
         sigmas: Lowest and highest noise level, > 0, in units of ``x``.
         reference: The reference level ``σ₀`` > 0.
+        geometric: Whether the logarithms of the levels are evenly spaced, in place of the levels.
         generator: Source of the noise; torch's global one if None.
 
     Returns:
@@ -89,7 +93,10 @@ def multiscale_denoising(
         raise ValueError("one datum cannot get the lowest and the highest noise level; use a larger batch")
     x = x.detach()
     noise = torch.empty_like(x).normal_(generator=generator)
-    sigma = torch.linspace(low, high, len(x), dtype=x.dtype, device=x.device)
+    if geometric:
+        sigma = torch.linspace(math.log(low), math.log(high), len(x), dtype=x.dtype, device=x.device).exp()
+    else:
+        sigma = torch.linspace(low, high, len(x), dtype=x.dtype, device=x.device)
     sigma = sigma.view(-1, *[1] * (x.ndim - 1))
     _, slope = grad(energy, x + sigma * noise, create_graph=True)
     return 0.5 * (reference**2 / sigma * slope - noise).flatten(1).square().sum(1).mean()
