@@ -21,6 +21,7 @@ from ebmlearn import (
     objectives,
     posteriors,
     sample,
+    speed,
     targets,
     train,
     unroll,
@@ -45,6 +46,7 @@ from ebmlearn.methods import (
 )
 from ebmlearn.objectives import ml_gap
 from ebmlearn.sample import gibbs, hmc, langevin, mala, positions, run, ula
+from ebmlearn.speed import Speed
 from ebmlearn.train import fit
 
 __version__ = "0.1.0"
@@ -90,6 +92,7 @@ __all__ = [
     "ScoreMatching",
     "ShortRunGenerator",
     "ShortRunInference",
+    "Speed",
     "VaGES",
     "adapt",
     "adapt_step_size",
@@ -113,6 +116,7 @@ __all__ = [
     "run",
     "sample",
     "seed",
+    "speed",
     "targets",
     "train",
     "ula",

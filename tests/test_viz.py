@@ -403,6 +403,19 @@ def test_image_grid_refuses(x, options, message):
     assert plt.get_fignums() == []
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_saved_grid_has_the_pixels_of_the_drawn_one(channels, tmp_path):
+    x = torch.rand(5, channels, 4, 6) * 2.4 - 1.2  # some beyond the range: clipped in the picture
+    viz.save_grid(x, tmp_path / "grid.png", n_cols=3)
+    with PIL.Image.open(tmp_path / "grid.png") as picture:
+        assert picture.mode == ("L" if channels == 1 else "RGB")
+        page = np.asarray(picture)
+    drawn = np.asarray(viz.image_grid(x, n_cols=3).images[0].get_array())
+    assert page.dtype == np.uint8 and np.abs(page - 255 * drawn).max() <= 0.5
+    with pytest.raises(ValueError, match="expected images of shape"):
+        viz.save_grid(x[0], tmp_path / "grid.png")
+
+
 # traces
 
 

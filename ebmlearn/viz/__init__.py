@@ -7,7 +7,7 @@ any device and may require gradients.
 
 from ebmlearn.viz._base import CHAIN, DATA, DENSITY_MAP, ENERGY_MAP, MODEL, style
 from ebmlearn.viz.animation import animate
-from ebmlearn.viz.images import image_grid
+from ebmlearn.viz.images import image_grid, save_grid
 from ebmlearn.viz.plane import chain, energy_map, samples
 from ebmlearn.viz.source import show
 from ebmlearn.viz.training import traces
@@ -23,6 +23,7 @@ __all__ = [
     "energy_map",
     "image_grid",
     "samples",
+    "save_grid",
     "show",
     "style",
     "traces",

@@ -1,0 +1,88 @@
+"""What comes of a run: samples, and how far they are from data."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import ebmlearn
+from ebmlearn import runs
+from ebmlearn.commands._show import find
+from ebmlearn.evaluate.features import inception, train_classifier
+from ebmlearn.evaluate.images import image_distances
+from ebmlearn.method import Method
+from ebmlearn.recipes import Recipe
+from ebmlearn.train import load
+
+GRID = 64
+"""Images in a grid."""
+
+
+def sample(run: Path, *, n: int = GRID, out: Path | None = None, best: bool = False, seed: int = 0) -> None:
+    """Draw a grid of samples of a run."""
+    recipe, method, step, _ = _trained(run, n, best)
+    picture, path = io.BytesIO(), out or run / "sample.png"
+    with runs.apart(seed):
+        ebmlearn.viz.save_grid(recipe.images(method, n, progress=True), picture)
+    runs.replace(path, picture.getvalue())
+    print(f"{n} samples after step {step:,}: {path}")
+
+
+def evaluate(
+    run: Path,
+    *,
+    argv: list[str],
+    n: int | None = None,
+    features: str = "classifier",
+    best: bool = False,
+    seed: int = 0,
+) -> None:
+    """Compare samples of a run with test images, and training images with the same.
+
+    Raises:
+        ValueError: If there are fewer than ``n`` images.
+    """
+    recipe, method, step, about = _trained(run, n, best)
+    device, data = next(method.parameters()).device, about["options"]["data"]
+    known, test = recipe.load(data), recipe.load(data, "test", n=n)
+    most = min(len(known.x), len(test.x))
+    n = n or min(most, 10_000)
+    if n > most:
+        raise ValueError(
+            f"-n is {n}; there are {len(known.x)} training and {len(test.x)} test images of {data}"
+        )
+    net: Any = None
+    if features == "inception":
+        net = inception()
+    elif features == "classifier":
+        print("training the classifier whose features are compared", flush=True)
+        steps = 100 if about["options"]["smoke"] else 1000
+        net = train_classifier(*(values.to(device) for values in (*known, *test)), steps=steps)
+    with runs.apart(seed):
+        sets = {"model": recipe.images(method, n, progress=True), "training images": known.x[:n]}
+        found = {
+            name: image_distances(x.to(device), test.x[:n].to(device), net)._asdict()
+            for name, x in sets.items()
+        }
+    path = run / "evaluation.json"
+    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    settings = {"step": step, "best": best, "n": n, "seed": seed, "data": data}
+    runs.write(path, [*results, {**settings, **found, "session": runs.session(argv, None)}])
+    print(f"against {n:,} test images of {data}; features: {found['model']['features']}")
+    print(f"{'':16}{'Fréchet':>12}{'kernel':>12}")
+    for name, row in found.items():
+        print(f"{name:16}{row['frechet']:12.4g}{row['kid']:12.4g} ± {row['kid_error']:.2g}")
+    print(f"after step {step:,}; added to {path}")
+
+
+def _trained(run: Path, n: int | None, best: bool) -> tuple[Recipe, Method, int, dict[str, Any]]:
+    """Recipe, method with the weights of the run, its step, and ``run.json``."""
+    if n is not None and n < 1:
+        raise ValueError(f"-n is {n}; expected at least 1")
+    about = runs.read(run)
+    recipe = find(about["options"]["recipe"], smoke=about["options"]["smoke"])
+    method = recipe.method(tuple(about["data"]["shape"]))
+    method.to("cuda" if torch.cuda.is_available() else "cpu")
+    return recipe, method, load(method, run, best=best), about

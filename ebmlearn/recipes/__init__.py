@@ -1,0 +1,37 @@
+"""The papers' large settings, runnable: ``python -m ebmlearn train NAME --out FOLDER``.
+
+A recipe is a function of its size: ``RECIPES["short-run-cifar10"]()`` has the paper's numbers, and with
+``smoke=True`` the same method, code path and kind of net at a size that trains on a CPU in less than a
+minute, which shows that everything runs and nothing else. One file for each method; every number has its
+source beside it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from ebmlearn.recipes import anatomy
+from ebmlearn.recipes._base import Recipe
+from ebmlearn.recipes.coopnets import coopnets
+from ebmlearn.recipes.flow_contrastive import flow_contrastive
+from ebmlearn.recipes.latent_prior import latent_prior
+from ebmlearn.recipes.score_matching_latent import score_matching_latent
+from ebmlearn.recipes.short_run import short_run
+from ebmlearn.recipes.short_run_inference import short_run_inference
+
+# The name says the side of the images where a data set comes in several.
+_DATA = {"mnist": "mnist", "cifar10": "cifar10", "celeba64": "celeba"}
+
+RECIPES: dict[str, Callable[..., Recipe]] = {
+    **{f"short-run-{name}": partial(short_run, data) for name, data in _DATA.items()},
+    **{f"anatomy-convergent-{name}": partial(anatomy.convergent, data) for name, data in _DATA.items()},
+    **{f"anatomy-nonconvergent-{name}": partial(anatomy.nonconvergent, data) for name, data in _DATA.items()},
+    **{f"coopnets-{name}": partial(coopnets, data) for name, data in _DATA.items()},
+    **{f"fce-{name}": partial(flow_contrastive, data) for name, data in _DATA.items()},
+    **{f"short-run-inference-{name}": partial(short_run_inference, data) for name, data in _DATA.items()},
+    **{f"latent-prior-{name}": partial(latent_prior, data) for name, data in _DATA.items()},
+    **{f"bism-{name}": partial(score_matching_latent, "bism", data) for name, data in _DATA.items()},
+    **{f"vages-{name}": partial(score_matching_latent, "vages", data) for name, data in _DATA.items()},
+}
+"""Name to function ``recipe(*, smoke=False) -> Recipe``, in the order of the book."""
+
+__all__ = ["RECIPES", "Recipe"]

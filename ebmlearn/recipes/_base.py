@@ -1,0 +1,92 @@
+"""What a recipe is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from ebmlearn.data import Images, load
+from ebmlearn.data.sources import SOURCES
+from ebmlearn.method import Method
+from ebmlearn.progress import progress_enabled
+from ebmlearn.sample._run import _evaluation_mode as evaluation_mode
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A paper's setting, ready to run: ``python -m ebmlearn train NAME --out FOLDER``.
+
+    Attributes:
+        summary: One line: the method, the data, and what is special.
+        source: Where the numbers come from: paper, and the code that was read.
+        data: Name of the data set, for `ebmlearn.data.load`.
+        method: Makes the untrained method from the shape ``(C, H, W)`` of an image.
+        sample: ``sample(method, n)`` gives ``n`` images of a trained method, shape ``(n, C, H, W)``,
+            nominally in [-1, 1]. It uses the averages of the weights where the method keeps some.
+        batch_size: Images in a batch, over all ranks.
+        steps: Number of iterations.
+        n: Use the first ``n`` images only; None: all.
+        size: Reduce images with a larger side to this one; None: as they are loaded.
+        pad: Pixels of background (-1) added at each side, as papers do to make 28 x 28 into 32 x 32.
+        expect: What the paper reports for it, with its source; empty where we know of none.
+
+    Example:
+        >>> from ebmlearn import fit
+        >>> from ebmlearn.recipes import RECIPES
+        >>> recipe = RECIPES["short-run-cifar10"](smoke=True)
+        >>> x = torch.rand(64, 3, 16, 16) * 2 - 1  # in earnest: x = recipe.load().x
+        >>> method = recipe.method(x.shape[1:])
+        >>> history = fit(method, x, steps=2, batch_size=recipe.batch_size)
+        >>> recipe.images(method, 20).shape
+        torch.Size([20, 3, 16, 16])
+    """
+
+    summary: str
+    source: str
+    data: str
+    method: Callable[[tuple[int, int, int]], Method]
+    sample: Callable[[Any, int], Tensor]
+    batch_size: int
+    steps: int
+    n: int | None = None
+    size: int | None = None
+    pad: int = 0
+    expect: str = ""
+
+    def load(self, data: str | None = None, split: str = "train", n: int | None = None) -> Images:
+        """The images that it trains on and their labels, as `ebmlearn.data.load` gives them.
+
+        Args:
+            data: Another data set than its own. Its images are reduced only where they are larger than
+                ``size``, and padded only where they have the side of the recipe's own.
+            split: Of the data set.
+            n: The first ``n`` images; None: the recipe's own number. Where the split has fewer: all.
+
+        Raises:
+            ValueError, OSError, ImportError: As `ebmlearn.data.load`, whose errors say how to get the data.
+        """
+        name, n = data or self.data, n or self.n
+        if n is not None and name in SOURCES:  # what is no data set or split is refused by the loader
+            n = min(n, SOURCES[name].splits.get(split, n))
+        larger = self.size is not None and name in SOURCES and SOURCES[name].side > self.size
+        x, y = load(name, split, n=n, size=self.size if larger else None)
+        if self.pad and SOURCES[name].side == SOURCES[self.data].side:
+            x = functional.pad(x, (self.pad,) * 4, value=-1.0)
+        return Images(x, y)
+
+    def shape(self) -> tuple[int, int, int]:
+        """Shape ``(C, H, W)`` of an image of `load`, without loading any."""
+        side = (self.size or SOURCES[self.data].side) + 2 * self.pad
+        return SOURCES[self.data].shape[0], side, side
+
+    @torch.no_grad()
+    def images(self, method: Method, n: int, *, progress: bool = False) -> Tensor:
+        """``n`` images of a trained method, ``(n, C, H, W)``, made a batch at a time; on the CPU."""
+        sizes = [min(self.batch_size, n - start) for start in range(0, n, self.batch_size)]
+        with evaluation_mode():
+            bar = tqdm(sizes, leave=False, disable=not (progress and progress_enabled()))
+            return torch.cat([self.sample(method, size).float().cpu() for size in bar])

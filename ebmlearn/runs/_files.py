@@ -1,0 +1,104 @@
+"""``run.json``, and files that are whole or not there."""
+
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import ebmlearn
+
+
+def session(argv: list[str], accelerator: Any) -> dict[str, Any]:
+    """When, how, where and with what a command was run.
+
+    Args:
+        argv: Its arguments.
+        accelerator: The ``accelerate.Accelerator`` of a run, or None.
+    """
+    cuda = torch.cuda.is_available()
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "argv": argv,
+        "ranks": 1 if accelerator is None else accelerator.num_processes,
+        "device": torch.cuda.get_device_name() if cuda else f"CPU, {platform.machine()}",
+        "versions": {
+            "python": platform.python_version(),
+            **{name: _version(name) for name in ("ebmlearn", "torch", "numpy", "accelerate")},
+        },
+        "git": _revision(),
+    }
+
+
+def _version(package: str) -> str | None:
+    if package == "ebmlearn":  # which may lie in a folder of its own, not installed
+        return ebmlearn.__version__
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _revision() -> dict[str, Any] | None:
+    """Commit of the package's folder and whether it holds changes; None if git does not keep it."""
+    here = Path(ebmlearn.__file__).parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(here), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        # An installed package may lie inside the repository of something else.
+        git("ls-files", "--error-unmatch", "__init__.py")
+        return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "."))}
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def checksum(x: Tensor) -> str:
+    """SHA-256 of a tensor's values."""
+    return hashlib.sha256(x.contiguous().numpy().data).hexdigest()
+
+
+def read(folder: str | Path) -> dict[str, Any]:
+    """The ``run.json`` of a run.
+
+    Raises:
+        FileNotFoundError: If the folder holds no run.
+        ValueError: If the file is damaged.
+    """
+    path = Path(folder) / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{folder} holds no run: there is no {path}. Runs are made by "
+            "`python -m ebmlearn train NAME --out FOLDER`"
+        )
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is damaged ({error}); the checkpoints beside it may be whole") from error
+
+
+def write(path: str | Path, content: Any) -> None:
+    """Write a JSON file, whole or not at all."""
+    replace(Path(path), (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def replace(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name and rename it: a crash leaves the old one or the new one."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
