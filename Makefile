@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book test lint types unit slow doctest pairs nbval wheel notebooks format lab figure lock clean
+.PHONY: help book test lint types unit slow doctest pairs nbval wheel notebooks format lab figure benchmark lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -83,6 +83,9 @@ lab: .venv/.ready ## open JupyterLab
 
 figure: .venv/.ready ## draw the figure of README.md anew
 	$(BIN)/python book/readme_figure.py
+
+benchmark: .venv/.ready ## run the benchmarks and write book/benchmarks.json; leave the machine alone meanwhile
+	$(THREADS) $(BIN)/python tests/benchmarks/run_all.py
 
 # The local version (+cpu, +cu126) is the machine's, not the package index's.
 lock: ## write constraints.txt anew, from a fresh environment

@@ -1,27 +1,49 @@
-"""Samplers against a plain loop: medians of ratios within one process, since a machine's speed drifts.
+"""A step of each sampler, as a multiple of a plain loop and of its own floor, beside other packages.
 
-    python tests/benchmarks/langevin.py [--steps 100] [--repeats 15] [--chains 64 1000 10000]
+    python tests/benchmarks/langevin.py [--steps 100] [--repeats 15] [--chains 64 1000 10000] [--json FILE]
 
-The energy is a 2-128-128-1 network with SiLU, as it is in training: its parameters want gradients. The plain
-loop is ULA written out over the same network with its parameters frozen; one step of it is the unit. A
-proposal of HMC with L leapfrog steps is divided by L + 1 units, the gradients it needs when nothing is kept.
-torchebm and ebmkit are in the table where they are installed (``pip install torchebm ebmkit``).
+The energy is a 2-128-128-1 network with SiLU, as it is in training: its parameters want gradients. Units are
+
+- the plain loop: ULA written out over the same network with its parameters frozen;
+- the floor: what no step can leave out, written by hand without automatic differentiation. Four matrix
+  products, an activation forwards and two derivatives backwards, the noise and two additions, each one
+  operation of torch. It is checked against the gradient of the network before it is timed.
+
+A proposal of HMC with L leapfrog steps is divided by L + 1 steps of the plain loop, the gradients it needs
+when nothing is kept. Compiled chains are ``run(..., speed=Speed(compile=10))``, timed once they are compiled;
+they fall below the floor where the compiler makes one loop of several operations. Other packages are in the
+table where they are installed (``pip install torchebm ebmkit blackjax``). BlackJAX runs in this process with
+the same weights, its chains in one jitted ``lax.scan``; if torch has one thread (OMP_NUM_THREADS=1), XLA is
+told to have one, too. It has no unadjusted Langevin kernel; its SGLD with the whole gradient is that.
 """
 
 import argparse
 import copy
+import json
+import os
+import shutil
 import statistics
-import time
+from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 
 import torch
+from timing import in_turn, ratio
+from torch.nn.functional import silu
 
 from ebmlearn.diagnostics import mean_energy
+from ebmlearn.energy import grad
 from ebmlearn.nets import MLPEnergy
 from ebmlearn.sample import hmc, mala, positions, run, ula
+from ebmlearn.speed import Speed
 
+CHAINS = (64, 1000, 10_000)
 STEP = 0.1
 LEAPFROG = 10
+COMPILED = Speed(compile=10)
+
+Entries = dict[str, tuple[Callable[[], object], int]]
+"""Name -> (what to time, how many steps of the plain loop are its unit)."""
 
 
 def plain(net, x, n_steps):
@@ -32,94 +54,192 @@ def plain(net, x, n_steps):
     return x
 
 
-def contestants(net, frozen, n_steps):
-    """Name -> (function of x, the number of steps of the plain loop that is its unit)."""
+@torch.no_grad()
+def floor(net, x, n_steps, step=STEP, noise=STEP):
+    w1, b1, w2, b2, w3 = net.parameters()
+    ones = w3.expand(len(x), -1)
+    for _ in range(n_steps):
+        a1 = torch.addmm(b1, x, w1.t())
+        a2 = torch.addmm(b2, silu(a1), w2.t())
+        back = torch.ops.aten.silu_backward(ones, a2) @ w2
+        slope = torch.ops.aten.silu_backward(back, a1) @ w1
+        x = torch.add(x, slope, alpha=-0.5 * step**2).add_(torch.randn_like(x), alpha=noise)
+    return x
+
+
+def ours(net, frozen, x, n_steps) -> Entries:
     n_proposals = max(1, n_steps // (LEAPFROG + 1))
     langevin = ula(net, step_size=STEP)
     hamiltonian = hmc(net, step_size=STEP, n_leapfrog=LEAPFROG)
-    units = n_proposals * (LEAPFROG + 1)
     found = {
-        "plain loop": (lambda x: plain(frozen, x, n_steps), n_steps),
-        "ula": (lambda x: run(langevin, x, n_steps), n_steps),
-        "ula, trajectory kept": (lambda x: run(langevin, x, n_steps, keep=positions), n_steps),
-        "ula, energy every 10": (lambda x: run(langevin, x, n_steps, keep=mean_energy, every=10), n_steps),
-        "mala": (lambda x: run(mala(net, step_size=STEP), x, n_steps), n_steps),
-        f"hmc, L = {LEAPFROG}, by L + 1": (lambda x: run(hamiltonian, x, n_proposals), units),
+        "plain loop": (partial(plain, frozen, x, n_steps), n_steps),
+        "floor": (partial(floor, frozen, x, n_steps), n_steps),
+        "ula": (partial(run, langevin, x, n_steps), n_steps),
+        "ula, trajectory kept": (partial(run, langevin, x, n_steps, keep=positions), n_steps),
+        "ula, energy every 10": (partial(run, langevin, x, n_steps, keep=mean_energy, every=10), n_steps),
     }
-    # Their step is x - ε ∇E + √(2ε) ξ: ε = s²/2.
-    if find_spec("torchebm"):
-        from torchebm.core import BaseModel
-        from torchebm.samplers import HamiltonianMonteCarlo, LangevinDynamics
-
-        class Model(BaseModel):
-            def __init__(self):
-                super().__init__()
-                self.net = net
-
-            def forward(self, x):
-                return self.net(x)
-
-        theirs = LangevinDynamics(Model(), step_size=STEP**2 / 2)
-        their_hmc = HamiltonianMonteCarlo(Model(), step_size=STEP, n_leapfrog_steps=LEAPFROG)
+    if shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++"):
+        fast = partial(run, langevin, x, n_steps, speed=COMPILED)
         found |= {
-            "torchebm langevin": (lambda x: theirs.sample(x=x, n_steps=n_steps), n_steps),
-            "torchebm langevin, trajectory": (
-                lambda x: theirs.sample(x=x, n_steps=n_steps, return_trajectory=True),
-                n_steps,
-            ),
-            f"torchebm hmc, L = {LEAPFROG}, by L + 1": (
-                lambda x: their_hmc.sample(x=x, n_steps=n_proposals),
-                units,
-            ),
+            "ula, compiled": (fast, n_steps),
+            "ula, compiled, trajectory kept": (partial(fast, keep=positions), n_steps),
         }
-    if find_spec("ebm"):  # ebmkit's import name
-        from ebm.samplers import HMC, MALA, LangevinDynamics
-
-        kit, kit_mala = LangevinDynamics(STEP**2 / 2, n_steps), MALA(STEP**2 / 2, n_steps)
-        kit_hmc = HMC(step_size=STEP, leapfrog_steps=LEAPFROG, steps=n_proposals)
-        found |= {
-            "ebmkit langevin": (lambda x: kit.sample(net, x), n_steps),
-            "ebmkit langevin, trajectory": (lambda x: kit.sample(net, x, return_trajectory=True), n_steps),
-            "ebmkit mala": (lambda x: kit_mala.sample(net, x), n_steps),
-            f"ebmkit hmc, L = {LEAPFROG}, by L + 1": (lambda x: kit_hmc.sample(net, x), units),
-        }
-    return found
+    return found | {
+        "mala": (partial(run, mala(net, step_size=STEP), x, n_steps), n_steps),
+        f"hmc, L = {LEAPFROG}, by L + 1": (
+            partial(run, hamiltonian, x, n_proposals),
+            n_proposals * (LEAPFROG + 1),
+        ),
+    }
 
 
-def main():
+def torchebm(net, x, n_steps) -> Entries:
+    """Its step, like ebmkit's and BlackJAX's, is x - ε ∇E + √(2ε) ξ: ε = s²/2."""
+    from torchebm.core import BaseModel
+    from torchebm.samplers import HamiltonianMonteCarlo, LangevinDynamics
+
+    class Model(BaseModel):
+        def __init__(self):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return self.net(x)
+
+    n_proposals = max(1, n_steps // (LEAPFROG + 1))
+    langevin = partial(LangevinDynamics(Model(), step_size=STEP**2 / 2).sample, x=x, n_steps=n_steps)
+    hamiltonian = HamiltonianMonteCarlo(Model(), step_size=STEP, n_leapfrog_steps=LEAPFROG)
+    return {
+        "torchebm langevin": (langevin, n_steps),
+        "torchebm langevin, trajectory": (partial(langevin, return_trajectory=True), n_steps),
+        f"torchebm hmc, L = {LEAPFROG}, by L + 1": (
+            partial(hamiltonian.sample, x=x, n_steps=n_proposals),
+            n_proposals * (LEAPFROG + 1),
+        ),
+    }
+
+
+def ebmkit(net, x, n_steps) -> Entries:
+    from ebm.samplers import HMC, MALA, LangevinDynamics
+
+    n_proposals = max(1, n_steps // (LEAPFROG + 1))
+    langevin = partial(LangevinDynamics(STEP**2 / 2, n_steps).sample, net, x)
+    hamiltonian = HMC(step_size=STEP, leapfrog_steps=LEAPFROG, steps=n_proposals)
+    return {
+        "ebmkit langevin": (langevin, n_steps),
+        "ebmkit langevin, trajectory": (partial(langevin, return_trajectory=True), n_steps),
+        "ebmkit mala": (partial(MALA(STEP**2 / 2, n_steps).sample, net, x), n_steps),
+        f"ebmkit hmc, L = {LEAPFROG}, by L + 1": (
+            partial(hamiltonian.sample, net, x),
+            n_proposals * (LEAPFROG + 1),
+        ),
+    }
+
+
+def blackjax(net, x, n_steps) -> Entries:
+    if torch.get_num_threads() == 1:  # before jax is imported for the first time
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+        os.environ.setdefault(
+            "XLA_FLAGS", "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        )
+    import blackjax
+    import jax
+    import jax.numpy as jnp
+
+    w1, b1, w2, b2, w3 = (jnp.asarray(p.detach().numpy()) for p in net.parameters())
+
+    def log_density(x):
+        return -(jax.nn.silu(jax.nn.silu(x @ w1.T + b1) @ w2.T + b2) @ w3[0])
+
+    start = jnp.asarray(x.numpy())
+    assert abs(log_density(start) + net(x).detach().numpy()).max() < 1e-4
+    unadjusted = blackjax.sgld(lambda x, _: jax.grad(lambda x: log_density(x).sum())(x))
+
+    def scan(step, state, n):
+        keys = jax.random.split(jax.random.key(0), n)
+        return jax.lax.scan(lambda state, key: (step(key, state), None), state, keys)[0]
+
+    @jax.jit
+    def langevin(x):
+        return scan(lambda key, x: unadjusted.step(key, x, None, STEP**2 / 2), x, n_steps)
+
+    def many(kernel, n):
+        """Chains side by side; each has a decision of its own, and so a key."""
+
+        def step(key, states):
+            return jax.vmap(kernel.step)(jax.random.split(key, len(x)), states)[0]
+
+        return jax.jit(lambda x: scan(step, jax.vmap(kernel.init)(x), n).position)
+
+    n_proposals = max(1, n_steps // (LEAPFROG + 1))
+    adjusted = many(blackjax.mala(log_density, STEP**2 / 2), n_steps)
+    hamiltonian = many(blackjax.hmc(log_density, STEP, jnp.ones(2), LEAPFROG), n_proposals)
+    return {
+        "blackjax langevin": (lambda: langevin(start).block_until_ready(), n_steps),
+        "blackjax mala": (lambda: adjusted(start).block_until_ready(), n_steps),
+        f"blackjax hmc, L = {LEAPFROG}, by L + 1": (
+            lambda: hamiltonian(start).block_until_ready(),
+            n_proposals * (LEAPFROG + 1),
+        ),
+    }
+
+
+PEERS = {"torchebm": torchebm, "ebm": ebmkit, "blackjax": blackjax}
+"""Import name -> its entries."""
+
+
+def table(repeats: int = 15, n_steps: int = 100, chains: tuple[int, ...] = CHAINS) -> list[dict]:
+    """Rows ``chains, name, us_per_step, ratio, by_floor``: medians over rounds, of ratios within a round."""
+    rows = []
+    torch.manual_seed(0)
+    weights = MLPEnergy(2, (128, 128))
+    for n_chains in chains:
+        net = copy.deepcopy(weights)  # its graph is compiled for this number of chains
+        frozen = copy.deepcopy(net).requires_grad_(False)
+        x = torch.randn(n_chains, 2)
+        torch.testing.assert_close(floor(frozen, x, 1, STEP, 0.0), x - 0.5 * STEP**2 * grad(frozen, x)[1])
+        entries = ours(net, frozen, x, n_steps)
+        for module, peer in PEERS.items():
+            if find_spec(module):
+                entries |= peer(net, x, n_steps)
+        units = {name: n for name, (_, n) in entries.items()}
+        seconds = in_turn({name: function for name, (function, _) in entries.items()}, repeats)
+        per_step = {name: [t / units[name] for t in times] for name, times in seconds.items()}
+        rows += [
+            {
+                "chains": n_chains,
+                "name": name,
+                "us_per_step": 1e6 * statistics.median(times),
+                "ratio": ratio(times, per_step["plain loop"]),
+                "by_floor": ratio(times, per_step["floor"]),
+            }
+            for name, times in per_step.items()
+        ]
+    return rows
+
+
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--repeats", type=int, default=15)
-    parser.add_argument("--chains", type=int, nargs="+", default=[64, 1000, 10_000])
+    parser.add_argument("--chains", type=int, nargs="+", default=CHAINS)
+    parser.add_argument("--json", metavar="FILE", help="write the rows there, too")
     args = parser.parse_args()
-    torch.manual_seed(0)
-    net = MLPEnergy(2, (128, 128))
-    frozen = copy.deepcopy(net).requires_grad_(False)
-    table = {}
-    for n_chains in args.chains:
-        x = torch.randn(n_chains, 2)
-        entries = contestants(net, frozen, args.steps)
-        seconds = {name: [] for name in entries}
-        order = list(entries)
-        for _ in range(args.repeats + 1):
-            order.append(order.pop(0))  # nobody always runs in the same place
-            for name in order:
-                sampler, n_steps = entries[name]
-                begin = time.perf_counter()
-                sampler(x)
-                seconds[name].append((time.perf_counter() - begin) / n_steps)
-        plain_loop = seconds["plain loop"][1:]  # the first round warms up
-        for name, times in seconds.items():
-            ratios = [t / unit for t, unit in zip(times[1:], plain_loop, strict=True)]
-            table.setdefault(name, []).append((statistics.median(times[1:]), statistics.median(ratios)))
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads; us per step, ratio to the plain loop"
-    )
-    print(f"{'chains':34}" + "".join(f"{n:>16,}" for n in args.chains))
-    for name, row in table.items():
-        print(f"{name:34}" + "".join(f"{1e6 * t:9.0f} {r:6.2f}" for t, r in row))
+    rows = table(args.repeats, args.steps, args.chains)
+    if args.json:
+        with open(args.json, "w") as file:
+            json.dump(rows, file, indent=1)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    print("us per step, ratio to the plain loop, ratio to the floor")
+    print(f"{'chains':32}" + "".join(f"{n:>21,}" for n in args.chains))
+    for name in dict.fromkeys(row["name"] for row in rows):
+        cells = [row for row in rows if row["name"] == name]
+        print(
+            f"{name:32}"
+            + "".join("{us_per_step:9.0f} {ratio:5.2f} {by_floor:5.2f}".format(**row) for row in cells)
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""Times of several things in one process, taken in turn."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def in_turn(entries: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each entry in each round. A first round warms up and does not count.
+
+    A machine's speed drifts: what is to be compared runs in one round, and nobody always in the same place.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in entries}
+    order = list(entries)
+    for _ in range(repeats + 1):
+        order.append(order.pop(0))
+        for name in order:
+            begin = time.perf_counter()
+            entries[name]()
+            seconds[name].append(time.perf_counter() - begin)
+    return {name: times[1:] for name, times in seconds.items()}
+
+
+def ratio(times: list[float], unit: list[float]) -> float:
+    """Median over rounds of ``times / unit``."""
+    return statistics.median(t / u for t, u in zip(times, unit, strict=True))

@@ -1,0 +1,174 @@
+"""One training step of every method, as a multiple of one forward and backward pass of what it trains.
+
+    python tests/benchmarks/training.py [--repeats 5]
+
+Images of 28 x 28 in batches of 64, the same networks for all; exact likelihood, which needs a grid, in the
+plane. The unit of a row is the pass through its own energy, joint energy or generator with the gradient of
+all weights, on the same batch. ``chain_steps`` counts the gradients, in ``x`` or in latents, that the chains
+of a step take one after the other, and for bi-level methods the steps of the posterior.
+"""
+
+import argparse
+import statistics
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from timing import in_turn, ratio
+from torch import Tensor, nn
+
+from ebmlearn.buffer import NoiseStart, ReplayBuffer
+from ebmlearn.energy import Gaussian
+from ebmlearn.evaluate.exact import Grid
+from ebmlearn.method import Method
+from ebmlearn.methods import (
+    NCE,
+    VAE,
+    BiSM,
+    CoopNets,
+    ExactLikelihood,
+    FisherCritic,
+    FlowContrastive,
+    LatentPrior,
+    MaximumLikelihood,
+    ScoreMatching,
+    ShortRunInference,
+    VaGES,
+)
+from ebmlearn.nets import EBLVM, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP
+from ebmlearn.objectives import (
+    denoising_score_matching,
+    multiscale_denoising,
+    posterior_fisher,
+    sliced_score_matching,
+)
+from ebmlearn.posteriors import GaussianPosterior
+
+SHAPE, N_LATENTS, BATCH, N_STEPS = (1, 28, 28), 32, 64, 20
+CHAIN = {"n_steps": N_STEPS, "step_size": 1.0, "noise_scale": 0.01}
+
+
+class Case(NamedTuple):
+    """A method, its loss of one pass, and the steps of its chains."""
+
+    method: Method
+    loss: Callable[[Tensor], Tensor]
+    chain_steps: int = 0
+    shape: tuple[int, ...] = SHAPE
+
+
+def energy() -> ConvEnergy:
+    return ConvEnergy(1, 28)
+
+
+def generator() -> ConvGenerator:
+    return ConvGenerator(N_LATENTS, 1, 28, (64, 32))
+
+
+def posterior() -> GaussianPosterior:
+    return GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(784, 2 * N_LATENTS)), N_LATENTS)
+
+
+def of_energy(method: Method, chain_steps: int = 0, shape: tuple[int, ...] = SHAPE) -> Case:
+    return Case(method, lambda x: method.energy(x).mean(), chain_steps, shape)
+
+
+def of_generator(method: Method, chain_steps: int = 0) -> Case:
+    generator = method.generator
+    return Case(method, lambda x: generator.joint(x, generator.latent(len(x))).mean(), chain_steps)
+
+
+def of_joint(method: Method, chain_steps: int) -> Case:
+    return Case(method, lambda x: method.energy.joint(x, torch.randn(len(x), N_LATENTS)).mean(), chain_steps)
+
+
+def cases() -> dict[str, Case]:
+    """Name -> case; every method of `ebmlearn.methods` at least once."""
+    denoising = partial(denoising_score_matching, sigma=0.3)
+    bank = ReplayBuffer(torch.rand(1000, *SHAPE) * 2 - 1)
+    joint = partial(EBLVM, generator=generator())
+    critic = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.Tanh(), nn.Conv2d(32, 1, 3, padding=1))
+    fisher = FisherCritic(energy().requires_grad_(False), critic)
+    return {
+        "exact likelihood, grid of 99²": of_energy(
+            ExactLikelihood(MLPEnergy(2, reference_std=2.0), Grid((-6, 6), n=99).log_z), shape=(2,)
+        ),
+        "maximum likelihood, short-run": of_energy(
+            MaximumLikelihood(energy(), NoiseStart(), **CHAIN), N_STEPS
+        ),
+        "maximum likelihood, persistent": of_energy(
+            MaximumLikelihood(energy(), bank, **CHAIN, ema=0.99), N_STEPS
+        ),
+        "cooperative learning": of_energy(CoopNets(energy(), generator(), **CHAIN), N_STEPS),
+        "cooperative learning, inferred latents": of_energy(
+            CoopNets(energy(), generator(), **CHAIN, latent_steps=N_STEPS), 2 * N_STEPS
+        ),
+        "latent prior": of_generator(
+            LatentPrior(
+                MLPEnergy(N_LATENTS, reference_std=1.0),
+                generator(),
+                prior_steps=N_STEPS,
+                posterior_steps=N_STEPS,
+            ),
+            2 * N_STEPS,
+        ),
+        "short-run inference": of_generator(
+            ShortRunInference(generator(), n_steps=N_STEPS, step_size=0.1, n_chains=64), N_STEPS
+        ),
+        "variational auto-encoder": of_generator(VAE(generator(), posterior())),
+        "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),
+        "denoising score matching": of_energy(ScoreMatching(energy(), denoising)),
+        "multi-scale denoising": of_energy(
+            ScoreMatching(energy(), partial(multiscale_denoising, sigmas=(0.1, 1.0), reference=0.1))
+        ),
+        "NCE": of_energy(NCE(energy(), Gaussian(torch.zeros(SHAPE), torch.eye(784)))),
+        "flow contrastive estimation": of_energy(FlowContrastive(energy(), RealNVP(SHAPE, 4, 64))),
+        "Fisher critic": Case(fisher, lambda x: fisher.critic(x).mean()),
+        "VaGES": of_joint(
+            VaGES(joint(energy()), posterior(), denoising, lower=posterior_fisher, n_steps=5), 5
+        ),
+        "bi-level score matching": of_joint(
+            BiSM(joint(energy()), posterior(), denoising, lower=posterior_fisher, n_steps=5, n_unrolled=5), 10
+        ),
+    }
+
+
+def one_pass(case: Case, x: Tensor) -> None:
+    loss = case.loss(x)
+    torch.autograd.grad(loss, [p for p in case.method.parameters() if p.requires_grad], allow_unused=True)
+
+
+def table(repeats: int = 5) -> list[dict]:
+    """Rows ``name, chain_steps, ms, ratio``."""
+    torch.manual_seed(0)
+    entries = {}
+    found = cases()
+    for name, case in found.items():
+        x = torch.rand(BATCH, *case.shape) * 2 - 1
+        entries[name] = partial(case.method.step, x)
+        entries[f"{name}: a pass"] = partial(one_pass, case, x)
+    seconds = in_turn(entries, repeats)
+    return [
+        {
+            "name": name,
+            "chain_steps": case.chain_steps,
+            "ms": 1e3 * statistics.median(seconds[name]),
+            "ratio": ratio(seconds[name], seconds[f"{name}: a pass"]),
+        }
+        for name, case in found.items()
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
+    for row in table(parser.parse_args().repeats):
+        print("{name:40} {chain_steps:3} chain steps {ms:8.1f} ms {ratio:7.1f} passes".format(**row))
+
+
+if __name__ == "__main__":
+    main()

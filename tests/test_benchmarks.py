@@ -1,0 +1,120 @@
+"""The stored benchmarks have the documented structure, and the scripts leave nothing out."""
+
+import copy
+import json
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from ebmlearn import methods
+from ebmlearn.buffer import NoiseStart
+from ebmlearn.method import Method
+from ebmlearn.methods import MaximumLikelihood
+from ebmlearn.nets import MLPEnergy
+from ebmlearn.sample import langevin
+
+ROOT = Path(__file__).parents[1]
+STORED = ROOT / "book" / "benchmarks.json"
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """Import a benchmark by name, as a script imports its neighbours."""
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
+    return lambda name: __import__(name)
+
+
+@pytest.fixture
+def record(script):
+    """The least that is whole."""
+    values = {str: "x", int: 1, float: 0.5}
+    fields = script("run_all").FIELDS
+    rows = {name: {field: values[kind] for field, kind in row.items()} for name, row in fields.items()}
+    tables = {name: [row, dict(row)] for name, row in rows.items() if name != "machine"}
+    return {"date": "2026-11-21", "machine": rows["machine"], "versions": {}, "minutes": 1.0, **tables}
+
+
+@pytest.mark.skipif(not STORED.exists(), reason="book/benchmarks.json is not there yet: make benchmark")
+def test_the_stored_record_is_whole(script):
+    record = json.loads(STORED.read_text(encoding="utf-8"))
+    assert script("run_all").faults(record) == []
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", record["date"])
+    assert {"python", "torch", "ebmlearn"} <= record["versions"].keys()
+
+
+def test_faults_of_a_record_are_found(script, record):
+    faults = script("run_all").faults
+    assert faults(record) == []
+
+    def broken(change):
+        other = copy.deepcopy(record)
+        change(other)
+        return faults(other)
+
+    assert broken(lambda r: r.pop("date")) == ["date"]
+    assert broken(lambda r: r.update(host="x")) == ["host"]
+    assert broken(lambda r: r.update(conv=[])) == ["conv is empty"]
+    assert broken(lambda r: r["conv"][1].pop("error"))[0].startswith("conv: fields")
+    assert broken(lambda r: r["conv"][0].update(error=float("nan"))) == ["conv: error is nan, expected float"]
+    assert broken(lambda r: r["memory"][0].update(mib="1")) == ["memory: mib is '1', expected float"]
+    assert broken(lambda r: r["machine"].pop("cpu"))[0].startswith("machine: fields")
+
+
+def test_the_docstring_names_every_field(script):
+    module = script("run_all")
+    for fields in (*module.FIELDS.values(), module.FIELDS):
+        assert all(f"``{name}``" in module.__doc__ for name in fields)
+
+
+def test_the_machine_is_described(script):
+    module = script("run_all")
+    found = module.machine()
+    assert {name: type(value) for name, value in found.items()} == module.FIELDS["machine"]
+    assert found["threads"] == torch.get_num_threads() and 0 < found["ram_gb"] < 1e5
+    assert module.versions()["torch"] == torch.__version__
+
+
+def test_every_method_has_a_training_step_that_is_timed(script):
+    module = script("training")
+    known = {m for m in vars(methods).values() if isinstance(m, type) and issubclass(m, Method)}
+    assert {type(case.method) for case in module.cases().values()} == known
+
+
+def test_peak_memory_counts_what_is_held_at_once(script):
+    def two_then_one():
+        a, b = torch.zeros(2**18), torch.zeros(2**18)  # 1 MiB each
+        del a, b
+        return torch.zeros(2**18)
+
+    assert script("memory").peak(two_then_one) == 2 * 2**20
+
+
+def test_a_longer_chain_or_a_longer_training_step_holds_no_more(script):
+    """A graph that goes on from step to step would."""
+    peak, x = script("memory").peak, torch.zeros(50, 2)
+    energy = MLPEnergy(2, (64, 64))
+
+    def trained(n_steps):
+        return peak(partial(MaximumLikelihood(energy, NoiseStart(), n_steps=n_steps, step_size=0.1).step, x))
+
+    def sampled(n_steps):
+        return peak(partial(langevin, energy, x, n_steps=n_steps, step_size=0.1))
+
+    layer = 50 * 64 * 4  # bytes
+    assert layer < sampled(5) == sampled(20)
+    assert trained(20) == trained(5) + 15 * 4  # the displacement: one number a step
+
+
+def test_a_round_runs_everybody_once_and_the_first_does_not_count(script):
+    timing, seen = script("timing"), []
+    found = timing.in_turn({name: lambda name=name: seen.append(name) for name in "abc"}, 4)
+    assert {name: len(times) for name, times in found.items()} == {"a": 4, "b": 4, "c": 4}
+    rounds = [seen[i : i + 3] for i in range(0, 15, 3)]
+    assert len(seen) == 15 and all(sorted(r) == ["a", "b", "c"] for r in rounds)
+    assert {r[0] for r in rounds} == {"a", "b", "c"}
+    # of ratios, not of medians: a drift by a factor of 10 between rounds cancels
+    assert timing.ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0]) == 2.0
+    assert timing.ratio([2.0, 30.0, 2.0], [1.0, 10.0, 2.0]) == 2.0
