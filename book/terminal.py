@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 _SCRATCH = tempfile.TemporaryDirectory()  # removed at the end
@@ -39,7 +40,8 @@ def run(command: str) -> int:
         lines += errors.splitlines()
     elif process.returncode:
         raise RuntimeError(errors)
-    print(*lines, sep="\n")
+    for line in lines:
+        print(textwrap.fill(line, 75, break_on_hyphens=False))
     return process.returncode
 
 
