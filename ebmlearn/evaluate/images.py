@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ebmlearn.evaluate.twosample import check_samples
-from ebmlearn.sample._run import _evaluation_mode
+from ebmlearn.sample._run import evaluation_mode
 
 Features = Callable[[Tensor], Tensor]
 """A callable from images ``(B, C, H, W)`` to ``(B, d)``."""
@@ -117,7 +117,7 @@ def _features(x: Tensor, features: Features | None, batch_size: int) -> Tensor:
     if features is None:
         return x.detach().flatten(1).double()
     found = []
-    with _evaluation_mode():
+    with evaluation_mode():
         for batch in x.split(batch_size):
             found.append(features(batch).double())
             if found[-1].ndim != 2 or len(found[-1]) != len(batch):

@@ -13,7 +13,7 @@ from ebmlearn.data import Images, load
 from ebmlearn.data.sources import SOURCES
 from ebmlearn.method import Method
 from ebmlearn.progress import progress_enabled
-from ebmlearn.sample._run import _evaluation_mode as evaluation_mode
+from ebmlearn.sample._run import evaluation_mode
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def run(
         )
     kept: list[Tensor] = []
     done = 0
-    with nullcontext() if speed is None else speed.active(x.device), _evaluation_mode() as all_nets_seen:
+    with nullcontext() if speed is None else speed.active(x.device), evaluation_mode() as all_nets_seen:
         bar = partial(tqdm, disable=not (progress and progress_enabled()), leave=False)
         state = kernel.init(current().batch(x))
         k = min(_block_length(kernel, asked_here=speed is not None), n_steps)
@@ -130,7 +130,7 @@ def _block_length(kernel: Kernel, asked_here: bool) -> int:
 
 
 @contextmanager
-def _evaluation_mode() -> Iterator[Callable[[], None]]:
+def evaluation_mode() -> Iterator[Callable[[], None]]:
     """Modules called in here are in evaluation mode until the end; calling the result stops looking for more.
 
     An energy may be a closure, so its nets are found when they are called. The hook that finds them slows
