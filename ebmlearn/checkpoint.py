@@ -8,6 +8,8 @@ import hashlib
 import io
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +32,23 @@ def save(path: Path, state: dict[str, Any]) -> None:
     stream = io.BytesIO()
     torch.save(state, stream)
     payload = stream.getvalue()
+    replace(path, payload, hashlib.sha256(payload).digest())
+
+
+def replace(path: Path, *content: bytes) -> None:
+    """Write a file under a temporary name and rename it: a crash leaves the old one or the new one, whole.
+
+    Args:
+        path: The file; its folder exists.
+        *content: What it will hold, in parts.
+
+    Raises:
+        OSError: If it cannot be written; the previous file is untouched.
+    """
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(payload)
-            file.write(hashlib.sha256(payload).digest())
+            file.writelines(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -89,6 +103,16 @@ def set_rng_state(state: dict[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), *rest))
     random.setstate(state["python"])
+
+
+@contextmanager
+def rng_kept() -> Iterator[None]:
+    """Whatever is drawn in here, afterwards every random generator is as it was."""
+    state = rng_state()
+    try:
+        yield
+    finally:
+        set_rng_state(state)
 
 
 def check_settings(saved: dict[str, str], wanted: dict[str, str], path: Path) -> None:

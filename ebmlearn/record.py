@@ -95,10 +95,8 @@ class Record:
     def _score(self) -> float | None:
         if self.score is None:
             return None
-        before = checkpoint.rng_state()
-        score = float(self.score(self.method))
-        checkpoint.set_rng_state(before)
-        return score
+        with checkpoint.rng_kept():
+            return float(self.score(self.method))
 
     def restore(self, device: torch.device, steps: int) -> None:
         """Go to the newest checkpoint, if there is one.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 import ebmlearn
-from ebmlearn import runs
+from ebmlearn import checkpoint, runs
 from ebmlearn.commands._show import find
 from ebmlearn.evaluate.features import inception, train_classifier
 from ebmlearn.evaluate.images import image_distances
@@ -26,7 +26,7 @@ def sample(run: Path, *, n: int = GRID, out: Path | None = None, best: bool = Fa
     picture, path = io.BytesIO(), out or run / "sample.png"
     with runs.apart(seed):
         ebmlearn.viz.save_grid(recipe.images(method, n, progress=True), picture)
-    runs.replace(path, picture.getvalue())
+    checkpoint.replace(path, picture.getvalue())
     print(f"{n} samples after step {step:,}: {path}")
 
 

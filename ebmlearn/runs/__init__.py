@@ -12,7 +12,7 @@
 only.
 """
 
-from ebmlearn.runs._files import checksum, read, replace, session, write
+from ebmlearn.runs._files import checksum, read, session, write
 from ebmlearn.runs._hooks import Grids, Log, Score, Trace, apart
 
-__all__ = ["Grids", "Log", "Score", "Trace", "apart", "checksum", "read", "replace", "session", "write"]
+__all__ = ["Grids", "Log", "Score", "Trace", "apart", "checksum", "read", "session", "write"]

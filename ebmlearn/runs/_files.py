@@ -1,8 +1,7 @@
-"""``run.json``, and files that are whole or not there."""
+"""``run.json``: what was run, when and with what."""
 
 import hashlib
 import json
-import os
 import platform
 import subprocess
 from datetime import UTC, datetime
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 import ebmlearn
+from ebmlearn.checkpoint import replace
 
 
 def session(argv: list[str], accelerator: Any) -> dict[str, Any]:
@@ -89,16 +89,3 @@ def read(folder: str | Path) -> dict[str, Any]:
 def write(path: str | Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
     replace(Path(path), (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name and rename it: a crash leaves the old one or the new one."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

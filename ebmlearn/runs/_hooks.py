@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 import ebmlearn
 from ebmlearn import checkpoint
+from ebmlearn.checkpoint import replace
 from ebmlearn.evaluate.images import image_distances
 from ebmlearn.method import Method
-from ebmlearn.runs._files import replace
 
 
 class Trace:
@@ -153,9 +153,6 @@ class Score:
 @contextmanager
 def apart(seed: int) -> Iterator[None]:
     """In here random numbers come from this seed; afterwards the global generators are as they were."""
-    state = checkpoint.rng_state()
-    try:
+    with checkpoint.rng_kept():
         ebmlearn.seed(seed)
         yield
-    finally:
-        checkpoint.set_rng_state(state)
