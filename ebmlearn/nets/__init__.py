@@ -2,12 +2,13 @@
 
 from ebmlearn.nets.attention import NonLocalEnergy
 from ebmlearn.nets.conv import ConvEnergy
+from ebmlearn.nets.conv_generator import ConvGenerator
 from ebmlearn.nets.conv_ladder import ConvLadderGenerator
 from ebmlearn.nets.descriptor import DescriptorEnergy
 from ebmlearn.nets.eblvm import EBLVM, CouplingEBLVM, JointNet
 from ebmlearn.nets.encoder import ConvEncoder
 from ebmlearn.nets.flow import Flow, RealNVP
-from ebmlearn.nets.generator import ConvGenerator, GaussianGenerator, Generator, MLPGenerator
+from ebmlearn.nets.generator import GaussianGenerator, Generator, MLPGenerator
 from ebmlearn.nets.glow import Glow
 from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.linear import LinearEnergy

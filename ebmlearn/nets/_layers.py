@@ -12,6 +12,16 @@ def hidden_layers(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> 
     return [part for n_in, n_out in pairwise(sizes) for part in (nn.Linear(n_in, n_out), activation())]
 
 
+def check_images(x: Tensor, image_shape: tuple[int, ...]) -> None:
+    """Refuse a batch of images of another shape than a net was built for.
+
+    Raises:
+        ValueError: If ``x`` is not of shape ``(B, *image_shape)``.
+    """
+    if x.shape[1:] != image_shape:
+        raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {image_shape})")
+
+
 class Readout(nn.Linear):
     """The last layer of an energy: linear, one output, no bias (``E`` is defined up to a constant).
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import Readout
+from ebmlearn.nets._layers import Readout, check_images
 
 
 class NonLocalEnergy(nn.Module):
@@ -51,8 +51,7 @@ class NonLocalEnergy(nn.Module):
         self.net = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1:] != self.image_shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {self.image_shape})")
+        check_images(x, self.image_shape)
         return self.net(x)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import Readout
+from ebmlearn.nets._layers import Readout, check_images
 
 
 class ConvEnergy(nn.Module):
@@ -50,6 +50,5 @@ class ConvEnergy(nn.Module):
         self.net = nn.Sequential(*layers, nn.Flatten(), Readout(channels * size**2))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1:] != self.image_shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {self.image_shape})")
+        check_images(x, self.image_shape)
         return self.net(x)

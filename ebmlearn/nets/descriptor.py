@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import Readout
+from ebmlearn.nets._layers import Readout, check_images
 
 
 class DescriptorEnergy(nn.Module):
@@ -53,8 +53,7 @@ class DescriptorEnergy(nn.Module):
         self.net = nn.Sequential(*parts, nn.Flatten(), readout)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1:] != self.image_shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {self.image_shape})")
+        check_images(x, self.image_shape)
         return 0.5 * x.flatten(1).square().sum(1) / self.reference_std**2 + 100 * self.net(x)
 
     def extra_repr(self) -> str:

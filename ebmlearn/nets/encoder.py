@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from ebmlearn.nets._layers import check_images
+
 
 class ConvEncoder(nn.Module):
     """Convolutions that halve the image, one for each width, then a linear layer.
@@ -39,6 +41,5 @@ class ConvEncoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """``(B, C, H, W)`` to ``(B, n_out)``."""
-        if x.shape[1:] != self.image_shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {self.image_shape})")
+        check_images(x, self.image_shape)
         return self.net(x)

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from ebmlearn.nets._layers import check_images
+
 
 class ResidualFeatures(nn.Module):
     """A convolution, then stages of residual blocks: the first block of each stage halves the image.
@@ -50,8 +52,7 @@ class ResidualFeatures(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Features of images, ``(B, C, H, W)`` to ``(B, n_features)``."""
-        if x.shape[1:] != self.image_shape:
-            raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {self.image_shape})")
+        check_images(x, self.image_shape)
         return self.net(x)
 
 
