@@ -1,8 +1,8 @@
 """What a recipe is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -82,6 +82,10 @@ class Recipe:
         """Shape ``(C, H, W)`` of an image of `load`, without loading any."""
         side = (self.size or SOURCES[self.data].side) + 2 * self.pad
         return SOURCES[self.data].shape[0], side, side
+
+    def tiny(self) -> Self:
+        """The same on few and small images, in few and small batches; the nets are left to the caller."""
+        return replace(self, batch_size=16, steps=20, n=256, size=16, pad=0)
 
     @torch.no_grad()
     def images(self, method: Method, n: int, *, progress: bool = False) -> Tensor:

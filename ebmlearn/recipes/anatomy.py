@@ -43,7 +43,8 @@ EXPECT = (
 
 def convergent(data: str, *, smoke: bool = False) -> Recipe:
     """Persistent chains, SGD and a non-local net on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
-    steps, n_chains = (20, 64) if smoke else CONVERGENT[data]
+    steps, n_chains = CONVERGENT[data]
+    n_chains = 64 if smoke else n_chains
     n_steps = 10 if smoke else 500  # config
 
     def rate(t: int) -> float:
@@ -70,20 +71,19 @@ def convergent(data: str, *, smoke: bool = False) -> Recipe:
             optimizer=torch.optim.SGD,  # config, without momentum
         )
 
-    return Recipe(
+    recipe = Recipe(
         summary=f"convergent learning on {data}: {n_chains:,} persistent chains, {n_steps} steps an update",
         source="arXiv:1903.12370 and github.com/point0bar1/ebm-anatomy, "
         + ("mnist_convergent.json" if data == "mnist" else "flowers_convergent.json: carried over"),
         data=data,
         method=method,
         sample=sample_from_bank,
-        batch_size=16 if smoke else 100,  # config
+        batch_size=100,  # config
         steps=steps,
-        n=256 if smoke else None,
-        size=16 if smoke else None,
-        pad=_pad(data, smoke),
+        pad=2 if data == "mnist" else 0,
         expect=EXPECT,
     )
+    return recipe.tiny() if smoke else recipe
 
 
 def nonconvergent(data: str, *, smoke: bool = False) -> Recipe:
@@ -110,20 +110,19 @@ def nonconvergent(data: str, *, smoke: bool = False) -> Recipe:
             lr=1e-4,  # config: Adam
         )
 
-    return Recipe(
+    recipe = Recipe(
         summary=f"non-convergent learning on {data}: {n_steps} steps from uniform noise",
         source="arXiv:1903.12370 and github.com/point0bar1/ebm-anatomy, cifar10_nonconvergent.json"
         + ("" if data == "cifar10" else ": carried over"),
         data=data,
         method=method,
         sample=sample_from_noise,
-        batch_size=16 if smoke else 100,  # config
-        steps=20 if smoke else 100_000,  # config
-        n=256 if smoke else None,
-        size=16 if smoke else None,
-        pad=_pad(data, smoke),
+        batch_size=100,  # config
+        steps=100_000,  # config
+        pad=2 if data == "mnist" else 0,
         expect=EXPECT,
     )
+    return recipe.tiny() if smoke else recipe
 
 
 def sample_from_bank(method: MaximumLikelihood, n: int) -> Tensor:
@@ -136,7 +135,3 @@ def sample_from_bank(method: MaximumLikelihood, n: int) -> Tensor:
 def _halvings(size: int) -> int:
     """Code: three for 32 x 32, down to 4 x 4. Four for 64 x 64 are ours."""
     return int(math.log2(size / 4))
-
-
-def _pad(data: str, smoke: bool) -> int:
-    return 2 if data == "mnist" and not smoke else 0

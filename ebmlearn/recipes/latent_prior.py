@@ -75,18 +75,18 @@ def latent_prior(data: str, *, smoke: bool = False) -> Recipe:
         )
 
     n = N_IMAGES[data]
-    return Recipe(
+    recipe = Recipe(
         summary=f"latent-space energy-based prior on {data}: {latent_dim} latents",
         source="arXiv:2006.08205, github.com/bpucla/latent-space-EBM-prior (for SVHN); nets of "
         "github.com/yuPeiyu98/Diffusion-Amortized-MCMC; settings of training carried over",
         data=data,
         method=method,
         sample=sample,
-        batch_size=16 if smoke else BATCH,
-        steps=20 if smoke else EPOCHS * n // BATCH,
-        n=256 if smoke else n,
-        size=16 if smoke else None,
+        batch_size=BATCH,
+        steps=EPOCHS * n // BATCH,
+        n=n,
     )
+    return recipe.tiny() if smoke else recipe
 
 
 @torch.no_grad()

@@ -126,18 +126,18 @@ def score_matching_latent(kind: str, data: str, *, smoke: bool = False) -> Recip
         )
 
     names = {"bism": "bi-level score matching", "vages": "variational estimates of the score (VaGES)"}
-    return Recipe(
+    recipe = Recipe(
         summary=f"{names[kind]} on {data}: a deep energy with {latent_dim} latent variables",
         source="arXiv:2010.07856, github.com/baofff/BiSM; arXiv:2010.08258, github.com/baofff/VaGES",
         data=data,
         method=method,
         sample=partial(sample, anneal=Anneal(3, 10, 3) if smoke else Anneal()),
-        batch_size=16 if smoke else 100,  # code
+        batch_size=100,  # code
         steps=setting.steps,
         n=setting.n,
-        size=16 if smoke else None,
-        pad=2 if data == "mnist" and not smoke else 0,  # code
+        pad=2 if data == "mnist" else 0,  # code
     )
+    return recipe.tiny() if smoke else recipe
 
 
 def sample(method: BiSM | VaGES, n: int, *, anneal: Anneal) -> Tensor:
