@@ -4,15 +4,9 @@ An energy ``E`` maps ``(B, *event)`` to ``(B,)``; low means likely, ``p(x) = exp
 """
 
 import importlib
-import random
 from types import ModuleType
 
-import numpy as np
-import torch
-
 from ebmlearn import (
-    adapt,
-    buffer,
     diagnostics,
     energy,
     evaluate,
@@ -20,14 +14,13 @@ from ebmlearn import (
     nets,
     objectives,
     posteriors,
+    random,
     sample,
     speed,
     targets,
     train,
     unroll,
 )
-from ebmlearn.adapt import adapt_step_size
-from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
 from ebmlearn.energy import grad
 from ebmlearn.methods import (
     NCE,
@@ -45,29 +38,27 @@ from ebmlearn.methods import (
     VaGES,
 )
 from ebmlearn.objectives import ml_gap
-from ebmlearn.sample import gibbs, hmc, langevin, mala, positions, run, ula
+from ebmlearn.random import seed
+from ebmlearn.sample import (
+    DataStart,
+    NoiseStart,
+    ReplayBuffer,
+    adapt_step_size,
+    gibbs,
+    hmc,
+    langevin,
+    mala,
+    positions,
+    run,
+    ula,
+)
 from ebmlearn.speed import Speed
-from ebmlearn.train import fit
+from ebmlearn.train import Method, Stopped, fit, load
 
 __version__ = "0.1.0"
 
 # Imported at first use: they need packages that training does not.
 _LAZY = ("data", "viz")
-
-
-def seed(value: int) -> torch.Generator:
-    """Seed Python, numpy and torch; call it at the top of a script or chapter.
-
-    Args:
-        value: The seed, in 0 … 2³² - 1.
-
-    Returns:
-        A torch generator with the same seed, for functions that take ``generator=``.
-    """
-    random.seed(value)
-    np.random.seed(value)
-    torch.manual_seed(value)
-    return torch.Generator().manual_seed(value)
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -87,16 +78,16 @@ __all__ = [
     "FlowContrastive",
     "LatentPrior",
     "MaximumLikelihood",
+    "Method",
     "NoiseStart",
     "ReplayBuffer",
     "ScoreMatching",
     "ShortRunGenerator",
     "ShortRunInference",
     "Speed",
+    "Stopped",
     "VaGES",
-    "adapt",
     "adapt_step_size",
-    "buffer",
     "data",
     "diagnostics",
     "energy",
@@ -106,6 +97,7 @@ __all__ = [
     "grad",
     "hmc",
     "langevin",
+    "load",
     "mala",
     "methods",
     "ml_gap",
@@ -113,6 +105,7 @@ __all__ = [
     "objectives",
     "positions",
     "posteriors",
+    "random",
     "run",
     "sample",
     "seed",

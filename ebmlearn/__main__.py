@@ -20,10 +20,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ebmlearn import commands
-from ebmlearn.folder import Folder
-from ebmlearn.ranks import RankLost
-from ebmlearn.signals import Stopped
 from ebmlearn.speed import PRECISIONS, Speed
+from ebmlearn.train.folder import Folder
+from ebmlearn.train.ranks import RankLost
+from ebmlearn.train.signals import Stopped
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,10 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
 from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.evaluate.exact import Grid
-from ebmlearn.method import Method
 from ebmlearn.methods import (
     NCE,
     VAE,
@@ -48,6 +46,8 @@ from ebmlearn.objectives import (
     sliced_score_matching,
 )
 from ebmlearn.posteriors import BernoulliPosterior, GaussianPosterior
+from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer
+from ebmlearn.train import Method
 
 
 class Case(NamedTuple):

@@ -13,9 +13,7 @@ import torch
 from scipy.optimize import brentq
 from torch import nn
 
-from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
 from ebmlearn.energy import Gaussian
-from ebmlearn.method import Method
 from ebmlearn.methods import NCE, ExactLikelihood, FlowContrastive, MaximumLikelihood, ScoreMatching
 from ebmlearn.nets import RealNVP
 from ebmlearn.objectives import (
@@ -26,7 +24,8 @@ from ebmlearn.objectives import (
     score_matching,
     sliced_score_matching,
 )
-from ebmlearn.sample import hmc, mala
+from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer, hmc, mala
+from ebmlearn.train import Method
 
 V = 4.0
 

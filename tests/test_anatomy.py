@@ -11,14 +11,13 @@ import pytest
 import torch
 
 from ebmlearn import seed
-from ebmlearn.buffer import NoiseStart, ReplayBuffer
 from ebmlearn.diagnostics import autocorrelation, cross_correlation
 from ebmlearn.energy import grad
 from ebmlearn.evaluate import exact
 from ebmlearn.evaluate.twosample import mmd
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import LinearEnergy, MLPEnergy
-from ebmlearn.sample import run
+from ebmlearn.sample import NoiseStart, ReplayBuffer, run
 from ebmlearn.targets import eight_gaussians
 from ebmlearn.train import fit
 

@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from ebmlearn import methods
-from ebmlearn.buffer import NoiseStart
-from ebmlearn.method import Method
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
-from ebmlearn.sample import langevin
+from ebmlearn.sample import NoiseStart, langevin
+from ebmlearn.train import Method
 
 ROOT = Path(__file__).parents[1]
 STORED = ROOT / "book" / "benchmarks.json"

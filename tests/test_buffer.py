@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer, ShuffledIndex
+from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer, ShuffledIndex
 
 
 def numbered(size, **settings):

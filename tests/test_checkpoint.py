@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from ebmlearn import checkpoint
+from ebmlearn.train import checkpoint
 
 
 def test_a_state_comes_back_as_it_was(tmp_path):
@@ -26,17 +26,17 @@ def test_a_state_comes_back_as_it_was(tmp_path):
 
 
 def test_every_random_generator_is_restored():
-    state = checkpoint.rng_state()
+    state = random.state()
     first = torch.randn(3), np.random.randn(3), random.random()
-    checkpoint.set_rng_state(state)
+    random.restore(state)
     second = torch.randn(3), np.random.randn(3), random.random()
     assert torch.equal(first[0], second[0]) and (first[1] == second[1]).all() and first[2] == second[2]
 
 
 def test_the_random_state_survives_the_file(tmp_path):
-    checkpoint.save(tmp_path / "c.pt", checkpoint.rng_state())
+    checkpoint.save(tmp_path / "c.pt", random.state())
     first = torch.randn(3), np.random.randn(3), random.random()
-    checkpoint.set_rng_state(checkpoint.load(tmp_path / "c.pt"))
+    random.restore(checkpoint.load(tmp_path / "c.pt"))
     second = torch.randn(3), np.random.randn(3), random.random()
     assert torch.equal(first[0], second[0]) and (first[1] == second[1]).all() and first[2] == second[2]
 

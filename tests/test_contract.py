@@ -8,10 +8,9 @@ import torch
 from methods import METHODS
 from torch.nn.modules.module import register_module_forward_hook
 
-from ebmlearn import checkpoint, methods
-from ebmlearn.method import Method
+from ebmlearn import methods
 from ebmlearn.sample import _hmc, _mala, _ula
-from ebmlearn.train import fit
+from ebmlearn.train import Method, checkpoint, fit
 
 
 def everything(method):

@@ -13,10 +13,10 @@ import pytest
 import torch
 from methods import METHODS
 
-from ebmlearn import checkpoint, fit
-from ebmlearn.folder import Folder
-from ebmlearn.signals import Stopped
-from ebmlearn.train import load
+from ebmlearn import fit
+from ebmlearn.train import checkpoint, load
+from ebmlearn.train.folder import Folder
+from ebmlearn.train.signals import Stopped
 
 CASE = METHODS["persistent chains, averaged"]
 RUN = {"data": CASE.data, "steps": 12, "batch_size": 8, "every": 3}

@@ -13,7 +13,6 @@ from functools import partial
 import pytest
 import torch
 
-from ebmlearn.buffer import DataStart
 from ebmlearn.diagnostics import squared_jump
 from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.methods import NCE, ExactLikelihood, MaximumLikelihood, ScoreMatching
@@ -23,7 +22,7 @@ from ebmlearn.objectives import (
     score_matching,
     sliced_score_matching,
 )
-from ebmlearn.sample import gibbs
+from ebmlearn.sample import DataStart, gibbs
 from ebmlearn.train import fit
 
 D, M, STEPS = 6, 4, 600

@@ -15,8 +15,10 @@ from torch import nn
 
 from ebmlearn.data import load
 from ebmlearn.evaluate import features as features_module
-from ebmlearn.evaluate.features import Classifier, inception, train_classifier
+from ebmlearn.evaluate.features import inception
 from ebmlearn.evaluate.images import image_distances
+from ebmlearn.methods.classifier import train_classifier
+from ebmlearn.nets import Classifier
 
 
 def z_score(values, expected):

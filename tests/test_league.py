@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from ebmlearn import seed
-from ebmlearn.buffer import DataStart, NoiseStart, ReplayBuffer
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
+from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer
 from ebmlearn.targets import eight_gaussians
 from ebmlearn.train import fit
 

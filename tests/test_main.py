@@ -17,10 +17,11 @@ from PIL import Image
 from tiny_hub import hub, tiny_data  # noqa: F401 fixtures
 
 import ebmlearn
-from ebmlearn import __main__, checkpoint, runs
+from ebmlearn import __main__, runs
 from ebmlearn.commands import _results, _train
 from ebmlearn.methods import LatentPrior
 from ebmlearn.recipes import RECIPES
+from ebmlearn.train import checkpoint
 
 NAME = "latent-prior-mnist"  # the quickest
 TRAIN = ["train", NAME, "--smoke", "--score", "0", "--every", "2", "--steps", "4"]

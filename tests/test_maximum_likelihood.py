@@ -7,11 +7,10 @@ import pytest
 import torch
 from objectives import Precision
 
-from ebmlearn.buffer import DataStart, ReplayBuffer
 from ebmlearn.diagnostics import acceptance, squared_jump
 from ebmlearn.energy import GRBM
 from ebmlearn.methods import MaximumLikelihood
-from ebmlearn.sample import gibbs, hmc, mala
+from ebmlearn.sample import DataStart, ReplayBuffer, gibbs, hmc, mala
 from ebmlearn.train import fit
 
 

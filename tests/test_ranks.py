@@ -10,7 +10,8 @@ import torch
 from methods import METHODS
 from worker import INTEGERS, PERSISTENT_RUN, Means, first_steps, persistent
 
-from ebmlearn import checkpoint, fit
+from ebmlearn import fit
+from ebmlearn.train import checkpoint
 
 pytestmark = pytest.mark.slow
 

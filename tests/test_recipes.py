@@ -8,10 +8,10 @@ from PIL import Image
 from tiny_hub import hub, tiny_data  # noqa: F401 fixtures
 from torch import nn
 
-from ebmlearn import checkpoint
 from ebmlearn.__main__ import main
 from ebmlearn.data.sources import SOURCES
 from ebmlearn.recipes import RECIPES
+from ebmlearn.train import checkpoint
 
 QUICK = "latent-prior-mnist"  # one in the fast suite, all in the slow one
 ALL = [pytest.param(name, marks=[] if name == QUICK else pytest.mark.slow) for name in RECIPES]

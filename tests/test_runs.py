@@ -7,9 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from ebmlearn import NoiseStart, checkpoint, fit, runs
+from ebmlearn import NoiseStart, fit, runs
+from ebmlearn import random as rng
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import ConvEnergy
+from ebmlearn.train import checkpoint
 
 
 def small():
@@ -76,12 +78,12 @@ def test_grids_come_in_time_with_the_same_noise_and_leave_training_alone(tmp_pat
 
 def test_the_score_tells_near_from_far_and_leaves_random_numbers_alone():
     x = torch.randn(400, 1, 16, 16)
-    state = checkpoint.rng_state()
+    state = rng.state()
     near, far, again = (
         runs.Score(lambda method, a=a: a * torch.randn(100, 1, 16, 16), x)(None) for a in (1.0, 1.5, 1.0)
     )
     assert near == again < far / 2
-    assert torch.equal(checkpoint.rng_state()["torch"], state["torch"])
+    assert torch.equal(rng.state()["torch"], state["torch"])
     # 8 x 8 means of 2 x 2 pixels have variance 1/4: the closed form is 64 (1.5 - 1)² / 4, the rest is bias
     many = runs.Score(lambda method: 1.5 * torch.randn(5000, 1, 16, 16), torch.randn(5000, 1, 16, 16))
     assert many(None) == pytest.approx(4.0, rel=0.1)

@@ -7,12 +7,11 @@ import torch
 from scipy import stats
 
 from ebmlearn import targets
-from ebmlearn.buffer import NoiseStart, ReplayBuffer
 from ebmlearn.evaluate import exact
 from ebmlearn.evaluate.twosample import mmd
 from ebmlearn.methods import MaximumLikelihood, ShortRunGenerator
 from ebmlearn.nets import MLPEnergy
-from ebmlearn.sample import run
+from ebmlearn.sample import NoiseStart, ReplayBuffer, run
 from ebmlearn.train import fit
 
 

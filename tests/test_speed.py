@@ -20,11 +20,11 @@ from torch import nn
 
 from ebmlearn.diagnostics import displacement, mean_energy, squared_jump
 from ebmlearn.energy import evaluate, grad
-from ebmlearn.method import weight_average
 from ebmlearn.nets import ConvEnergy, MLPEnergy, MLPGenerator
 from ebmlearn.sample import _compiled, langevin, mala, positions, run, ula
 from ebmlearn.speed import Speed, current
 from ebmlearn.train import fit
+from ebmlearn.train.method import weight_average
 
 CPU = torch.device("cpu")
 BF16 = Speed(precision="bf16")

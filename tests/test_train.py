@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from ebmlearn.buffer import DataStart
-from ebmlearn.method import Method, describe_schedule, weight_average
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
+from ebmlearn.sample import DataStart
 from ebmlearn.speed import Speed
 from ebmlearn.train import fit
+from ebmlearn.train.method import Method, describe_schedule, weight_average
 
 
 class Mean(Method):
@@ -309,7 +309,7 @@ def test_schedules_are_told_apart_by_their_values():
 def test_the_progress_bar_shows_metrics_only_where_somebody_watches(capsys, monkeypatch):
     fit(Mean(), numbers(), steps=40, batch_size=4)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("ebmlearn.train.progress_enabled", lambda: True)
+    monkeypatch.setattr("ebmlearn.train.fit.progress_enabled", lambda: True)
     fit(Mean(), numbers(), steps=40, batch_size=4)
     text = capsys.readouterr().err  # 40 batches of 4
     assert "160/160" in text and " samples/s" in text and "loss=" in text

@@ -12,10 +12,10 @@ from accelerate import Accelerator
 from methods import METHODS
 from torch import nn
 
-from ebmlearn import checkpoint, fit
-from ebmlearn.method import Method
-from ebmlearn.ranks import RankLost
-from ebmlearn.signals import Stopped
+from ebmlearn import fit
+from ebmlearn.train import Method, checkpoint
+from ebmlearn.train.ranks import RankLost
+from ebmlearn.train.signals import Stopped
 
 
 class Means(Method):

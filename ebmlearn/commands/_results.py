@@ -8,13 +8,13 @@ from typing import Any
 import torch
 
 import ebmlearn
-from ebmlearn import checkpoint, runs
-from ebmlearn.commands._show import find
-from ebmlearn.evaluate.features import inception, train_classifier
+from ebmlearn import random, runs
+from ebmlearn.evaluate.features import inception
 from ebmlearn.evaluate.images import image_distances
-from ebmlearn.method import Method
-from ebmlearn.recipes import Recipe
-from ebmlearn.train import load
+from ebmlearn.files import write_whole
+from ebmlearn.methods.classifier import train_classifier
+from ebmlearn.recipes import Recipe, find
+from ebmlearn.train import Method, load
 
 GRID = 64
 """Images in a grid."""
@@ -24,9 +24,9 @@ def sample(run: Path, *, n: int = GRID, out: Path | None = None, best: bool = Fa
     """Draw a grid of samples of a run."""
     recipe, method, step, _ = _trained(run, n, best)
     picture, path = io.BytesIO(), out or run / "sample.png"
-    with runs.apart(seed):
+    with random.kept(seed):
         ebmlearn.viz.save_grid(recipe.images(method, n, progress=True), picture)
-    checkpoint.replace(path, picture.getvalue())
+    write_whole(path, picture.getvalue())
     print(f"{n} samples after step {step:,}: {path}")
 
 
@@ -60,7 +60,7 @@ def evaluate(
         print("training the classifier whose features are compared", flush=True)
         steps = 100 if about["options"]["smoke"] else 1000
         net = train_classifier(*(values.to(device) for values in (*known, *test)), steps=steps)
-    with runs.apart(seed):
+    with random.kept(seed):
         sets = {"model": recipe.images(method, n, progress=True), "training images": known.x[:n]}
         found = {
             name: image_distances(x.to(device), test.x[:n].to(device), net)._asdict()

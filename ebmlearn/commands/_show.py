@@ -1,22 +1,8 @@
 """Recipes: which there are, and all about one."""
 
-import difflib
 import inspect
 
-from ebmlearn.recipes import RECIPES, Recipe
-
-
-def find(name: str, *, smoke: bool = False) -> Recipe:
-    """The recipe of a name.
-
-    Raises:
-        ValueError: If there is none.
-    """
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean {near[0]}?" if near else "`python -m ebmlearn list` shows them"
-        raise ValueError(f"there is no recipe {name!r}; {hint}")
-    return RECIPES[name](smoke=smoke)
+from ebmlearn.recipes import RECIPES, find
 
 
 def list_recipes() -> None:

@@ -10,15 +10,13 @@ import torch
 from torch import Tensor
 
 import ebmlearn
-from ebmlearn import checkpoint, runs
+from ebmlearn import runs
 from ebmlearn.commands._results import GRID
-from ebmlearn.commands._show import find
-from ebmlearn.method import Method
 from ebmlearn.progress import progress_enabled
-from ebmlearn.ranks import Ranks
-from ebmlearn.recipes import Recipe
+from ebmlearn.recipes import Recipe, find
 from ebmlearn.speed import Speed
-from ebmlearn.train import Hook
+from ebmlearn.train import Hook, Method, checkpoint
+from ebmlearn.train.ranks import Ranks
 
 
 def train(
@@ -50,9 +48,7 @@ def train(
     accelerator = _accelerator()
     ranks = Ranks(accelerator)
     old = ranks.on_main(lambda: _earlier(out, resume, options))
-    found: list[Tensor] = []
-    ranks.on_main(lambda: found.append(recipe.load(data).x))  # the other ranks find it decoded in the cache
-    x = found[0] if found else recipe.load(data).x
+    x = ranks.main_first(lambda: recipe.load(data)).x  # the other ranks find it decoded in the cache
     n_score, least = score if score is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
     if n_score and n_score < least:
         raise ValueError(f"--score is {n_score}; expected 0, for no score, or at least {least} samples")

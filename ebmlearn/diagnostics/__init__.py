@@ -11,7 +11,8 @@ improved R-hat for assessing convergence of MCMC", Bayesian Analysis 16.
 
 from ebmlearn.diagnostics._convergence import autocorrelation, ess, r_hat
 from ebmlearn.diagnostics._series import cross_correlation
-from ebmlearn.diagnostics._steps import acceptance, displacement, energy_gap, mean_energy, squared_jump
+from ebmlearn.diagnostics._steps import energy_gap
+from ebmlearn.sample.keep import acceptance, displacement, mean_energy, squared_jump
 
 __all__ = [
     "acceptance",

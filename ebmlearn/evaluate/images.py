@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ebmlearn.evaluate.twosample import check_samples
-from ebmlearn.sample._run import evaluation_mode
+from ebmlearn.sample import evaluation_mode
 
 Features = Callable[[Tensor], Tensor]
 """A callable from images ``(B, C, H, W)`` to ``(B, d)``."""

@@ -39,10 +39,10 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.diagnostics import displacement
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.nets import Generator
 from ebmlearn.objectives import ml_gap
 from ebmlearn.sample import Info, Kernel, MakeKernel, Schedule, State, langevin, run, ula
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class CoopNets(Method):

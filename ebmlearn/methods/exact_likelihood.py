@@ -14,8 +14,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.method import Method, OptimizerFactory
+from ebmlearn.energy import evaluate
 from ebmlearn.sample import Schedule
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class ExactLikelihood(Method):
@@ -48,7 +49,7 @@ class ExactLikelihood(Method):
             ``nll``, the mean negative log-likelihood in nats.
         """
         # 1. exact negative log-likelihood
-        nll = self.energy(batch).mean() + self.log_z(self.energy)
+        nll = evaluate(self.energy, batch).mean() + self.log_z(self.energy)
         # 2. update
         self.update("energy", nll)
         return {"nll": nll.detach()}

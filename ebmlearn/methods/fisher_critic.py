@@ -31,8 +31,8 @@ from torch import Tensor, nn
 
 from ebmlearn.energy import Energy
 from ebmlearn.evaluate.fisher import critic_terms
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.sample import Schedule
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class FisherCritic(Method):

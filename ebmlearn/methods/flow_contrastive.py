@@ -42,11 +42,10 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.energy import evaluate
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.nets import Flow
-from ebmlearn.objectives import nce
-from ebmlearn.objectives._contrastive import importance_log_z
+from ebmlearn.objectives import importance_log_z, nce
 from ebmlearn.sample import Schedule
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class FlowContrastive(Method):

@@ -33,10 +33,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.nets import Generator
 from ebmlearn.objectives import ml_gap
 from ebmlearn.sample import MakeKernel, Schedule, run, ula
+from ebmlearn.train import Method, OptimizerFactory
 
 PRIOR_KERNEL = partial(ula, step_size=0.4)
 POSTERIOR_KERNEL = partial(ula, step_size=0.1)

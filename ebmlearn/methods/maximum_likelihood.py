@@ -38,11 +38,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.buffer import Start
 from ebmlearn.diagnostics import displacement
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.objectives import ml_gap
-from ebmlearn.sample import Info, Kernel, MakeKernel, Schedule, State, run, ula
+from ebmlearn.sample import Info, Kernel, MakeKernel, Schedule, Start, State, run, ula
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class MaximumLikelihood(Method):

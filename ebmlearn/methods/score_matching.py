@@ -34,9 +34,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.objectives import score_matching
 from ebmlearn.sample import Schedule
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class ScoreMatching(Method):

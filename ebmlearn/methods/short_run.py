@@ -21,9 +21,8 @@ import math
 import torch
 from torch import Tensor
 
-from ebmlearn.buffer import NoiseStart
 from ebmlearn.energy import Energy
-from ebmlearn.sample import Schedule, langevin
+from ebmlearn.sample import NoiseStart, Schedule, langevin
 
 
 class ShortRunGenerator:

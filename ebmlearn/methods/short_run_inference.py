@@ -39,9 +39,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.nets import Generator
 from ebmlearn.sample import Schedule, langevin, ula
+from ebmlearn.train import Method, OptimizerFactory
 
 ENTROPIES = ("gaussian", "conditional")
 

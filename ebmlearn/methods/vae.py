@@ -18,10 +18,10 @@ The bound is ``log p(x) - KL(q(z|x) ‖ p(z|x))``: what its second term leaves i
 import torch
 from torch import Tensor
 
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.nets import Generator
 from ebmlearn.posteriors import GaussianPosterior
 from ebmlearn.sample import Schedule
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class VAE(Method):

@@ -35,10 +35,10 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.energy import Energy
-from ebmlearn.method import Method, OptimizerFactory
 from ebmlearn.objectives import vages, variational_free_energy, visited
 from ebmlearn.posteriors import JointEnergy, Posterior
 from ebmlearn.sample import Schedule
+from ebmlearn.train import Method, OptimizerFactory
 
 
 class VaGES(Method):

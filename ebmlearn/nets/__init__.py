@@ -1,6 +1,7 @@
 """Networks, with no algorithm inside."""
 
 from ebmlearn.nets.attention import NonLocalEnergy
+from ebmlearn.nets.classifier import Classifier
 from ebmlearn.nets.conv import ConvEnergy
 from ebmlearn.nets.conv_generator import ConvGenerator
 from ebmlearn.nets.conv_ladder import ConvLadderGenerator
@@ -18,6 +19,7 @@ from ebmlearn.nets.text import TextGenerator
 
 __all__ = [
     "EBLVM",
+    "Classifier",
     "ConvEncoder",
     "ConvEnergy",
     "ConvGenerator",

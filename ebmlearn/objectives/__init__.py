@@ -10,7 +10,7 @@ slopes take in the place of the marginal one.
 Samples are constants: no gradient flows into them.
 """
 
-from ebmlearn.objectives._contrastive import conditional_nce, nce
+from ebmlearn.objectives._contrastive import conditional_nce, importance_log_z, nce
 from ebmlearn.objectives._denoising import denoising_score_matching, multiscale_denoising
 from ebmlearn.objectives._likelihood import ml_gap
 from ebmlearn.objectives._posterior import (
@@ -26,6 +26,7 @@ from ebmlearn.objectives._variational import vaes, vages
 __all__ = [
     "conditional_nce",
     "denoising_score_matching",
+    "importance_log_z",
     "kernel_stein_discrepancy",
     "ml_gap",
     "multiscale_denoising",

@@ -6,6 +6,7 @@ minute, which shows that everything runs and nothing else. One file for each met
 source beside it.
 """
 
+import difflib
 from collections.abc import Callable
 from functools import partial
 
@@ -34,4 +35,18 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
 }
 """Name to function ``recipe(*, smoke=False) -> Recipe``, in the order of the book."""
 
-__all__ = ["RECIPES", "Recipe"]
+
+def find(name: str, *, smoke: bool = False) -> Recipe:
+    """The recipe of a name.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "`python -m ebmlearn list` shows them"
+        raise ValueError(f"there is no recipe {name!r}; {hint}")
+    return RECIPES[name](smoke=smoke)
+
+
+__all__ = ["RECIPES", "Recipe", "find"]

@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from ebmlearn.data import Images, load
 from ebmlearn.data.sources import SOURCES
-from ebmlearn.method import Method
 from ebmlearn.progress import progress_enabled
-from ebmlearn.sample._run import evaluation_mode
+from ebmlearn.sample import evaluation_mode
+from ebmlearn.train import Method
 
 
 @dataclass(frozen=True)

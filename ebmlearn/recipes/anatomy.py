@@ -21,12 +21,11 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.buffer import NoiseStart, ReplayBuffer
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import ConvEnergy, NonLocalEnergy
 from ebmlearn.recipes._base import Recipe
 from ebmlearn.recipes.short_run import sample as sample_from_noise
-from ebmlearn.sample import run
+from ebmlearn.sample import NoiseStart, ReplayBuffer, run
 
 # Updates and chains. Config: mnist_convergent, and flowers_convergent (Oxford flowers, 32 x 32), which we
 # carry over to other colour images. Code: a chain for each training image; of CelebA these would be 8 GB in

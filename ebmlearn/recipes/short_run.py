@@ -13,11 +13,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.buffer import NoiseStart
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import ConvEnergy
 from ebmlearn.recipes._base import Recipe
-from ebmlearn.sample import run
+from ebmlearn.sample import NoiseStart, run
 
 N_FEATURES = {
     "mnist": 64,  # ours: the code's value for CIFAR-10; the paper has no MNIST

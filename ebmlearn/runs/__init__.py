@@ -13,6 +13,6 @@ only.
 """
 
 from ebmlearn.runs._files import checksum, read, session, write
-from ebmlearn.runs._hooks import Grids, Log, Score, Trace, apart
+from ebmlearn.runs._hooks import Grids, Log, Score, Trace
 
-__all__ = ["Grids", "Log", "Score", "Trace", "apart", "checksum", "read", "session", "write"]
+__all__ = ["Grids", "Log", "Score", "Trace", "checksum", "read", "session", "write"]

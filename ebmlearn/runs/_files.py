@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import ebmlearn
-from ebmlearn.checkpoint import replace
+from ebmlearn.files import write_whole
 
 
 def session(argv: list[str], accelerator: Any) -> dict[str, Any]:
@@ -88,4 +88,4 @@ def read(folder: str | Path) -> dict[str, Any]:
 
 def write(path: str | Path, content: Any) -> None:
     """Write a JSON file, whole or not at all."""
-    replace(Path(path), (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+    write_whole(Path(path), (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())

@@ -3,8 +3,7 @@
 import io
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from torch.nn import functional
 from tqdm import tqdm
 
 import ebmlearn
-from ebmlearn import checkpoint
-from ebmlearn.checkpoint import replace
+from ebmlearn import random
 from ebmlearn.evaluate.images import image_distances
-from ebmlearn.method import Method
+from ebmlearn.files import write_whole
+from ebmlearn.train import Method
 
 
 class Trace:
@@ -42,7 +41,7 @@ class Trace:
         row = [str(step), *(f"{value.item():.9g}" for value in metrics.values())]  # a float32 exactly
         if self.names is None:
             self.names = list(metrics)
-            replace(self.path, self._earlier(step, ",".join(["step", *metrics]) + "\n").encode())
+            write_whole(self.path, self._earlier(step, ",".join(["step", *metrics]) + "\n").encode())
         if list(metrics) != self.names:
             raise ValueError(f"step {step} reports {list(metrics)}; the steps before reported {self.names}")
         with open(self.path, "a", encoding="utf-8") as file:
@@ -90,10 +89,10 @@ class Grids:
         """Draw, if it is time."""
         if step % self.every == 0 or step == self.last:
             picture = io.BytesIO()
-            with apart(self.seed):
+            with random.kept(self.seed):
                 self.save(self.sample(method), picture)
             self.folder.mkdir(parents=True, exist_ok=True)
-            replace(self.folder / f"{step:08d}.png", picture.getvalue())
+            write_whole(self.folder / f"{step:08d}.png", picture.getvalue())
 
 
 class Log:
@@ -144,15 +143,7 @@ class Score:
             side = 8 if n > 64 * images.shape[1] else 4
             return functional.adaptive_avg_pool2d(images, side).flatten(1)
 
-        with apart(self.seed):
+        with random.kept(self.seed):
             x = self.sample(method)
             n = min(len(x), len(self.x))
             return image_distances(x, self.x, averages).frechet
-
-
-@contextmanager
-def apart(seed: int) -> Iterator[None]:
-    """In here random numbers come from this seed; afterwards the global generators are as they were."""
-    with checkpoint.rng_kept():
-        ebmlearn.seed(seed)
-        yield

@@ -15,18 +15,27 @@ from ebmlearn.sample._gibbs import GibbsEnergy, gibbs
 from ebmlearn.sample._hmc import hmc
 from ebmlearn.sample._kernel import Bounds, Info, Kernel, LangevinParts, MakeKernel, Schedule, State
 from ebmlearn.sample._mala import mala
-from ebmlearn.sample._run import langevin, positions, run
+from ebmlearn.sample._run import evaluation_mode, langevin, run
 from ebmlearn.sample._ula import ula
+from ebmlearn.sample.adapt import adapt_step_size
+from ebmlearn.sample.keep import positions
+from ebmlearn.sample.start import DataStart, NoiseStart, ReplayBuffer, Start
 
 __all__ = [
     "Bounds",
+    "DataStart",
     "GibbsEnergy",
     "Info",
     "Kernel",
     "LangevinParts",
     "MakeKernel",
+    "NoiseStart",
+    "ReplayBuffer",
     "Schedule",
+    "Start",
     "State",
+    "adapt_step_size",
+    "evaluation_mode",
     "gibbs",
     "hmc",
     "langevin",

@@ -169,8 +169,3 @@ def langevin(
         The ends of the chains, shape ``(B, *event)``; detached unless ``create_graph``.
     """
     return run(ula(energy, **settings), x, n_steps, speed=speed)
-
-
-def positions(state: State, info: Info) -> Tensor:
-    """For ``run(..., keep=positions)``: the trajectory, ``(B, *event)`` at each record."""
-    return state.x

@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from ebmlearn.folder import Folder
 from ebmlearn.recipes import RECIPES
+from ebmlearn.train.folder import Folder
 
 EVERY = 2  # steps between checkpoints
 

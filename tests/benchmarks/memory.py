@@ -15,12 +15,11 @@ import torch
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from ebmlearn.buffer import NoiseStart
 from ebmlearn.methods import BiSM, CoopNets, MaximumLikelihood, ScoreMatching
 from ebmlearn.nets import EBLVM, ConvEnergy, ConvGenerator
 from ebmlearn.objectives import denoising_score_matching, posterior_fisher, sliced_score_matching
 from ebmlearn.posteriors import GaussianPosterior
-from ebmlearn.sample import langevin, positions, run, ula
+from ebmlearn.sample import NoiseStart, langevin, positions, run, ula
 from ebmlearn.speed import Speed
 
 SHAPE, BATCH = (3, 32, 32), 64

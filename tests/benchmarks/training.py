@@ -18,10 +18,8 @@ import torch
 from timing import in_turn, ratio
 from torch import Tensor, nn
 
-from ebmlearn.buffer import NoiseStart, ReplayBuffer
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate.exact import Grid
-from ebmlearn.method import Method
 from ebmlearn.methods import (
     NCE,
     VAE,
@@ -44,6 +42,8 @@ from ebmlearn.objectives import (
     sliced_score_matching,
 )
 from ebmlearn.posteriors import GaussianPosterior
+from ebmlearn.sample import NoiseStart, ReplayBuffer
+from ebmlearn.train import Method
 
 SHAPE, N_LATENTS, BATCH, N_STEPS = (1, 28, 28), 32, 64, 20
 CHAIN = {"n_steps": N_STEPS, "step_size": 1.0, "noise_scale": 0.01}

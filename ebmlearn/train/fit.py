@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ebmlearn import checkpoint
-from ebmlearn.buffer import ShuffledIndex
-from ebmlearn.folder import Folder
-from ebmlearn.method import Method
 from ebmlearn.progress import progress_enabled
-from ebmlearn.ranks import Ranks
-from ebmlearn.record import Record
-from ebmlearn.signals import Stopped, deferred
+from ebmlearn.random import ShuffledIndex
 from ebmlearn.speed import Speed
+from ebmlearn.train import checkpoint
+from ebmlearn.train.folder import Folder
+from ebmlearn.train.method import Method
+from ebmlearn.train.ranks import Ranks
+from ebmlearn.train.record import Record
+from ebmlearn.train.signals import Stopped, deferred
 
 Hook = Callable[[int, Method, dict[str, Tensor]], None]
 """``hook(step, method, metrics)``, called after each step on every rank; the first step is 1."""

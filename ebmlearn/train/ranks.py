@@ -5,17 +5,16 @@ are equal on all, because gradients are averaged. Whatever decides how a rank go
 that take different branches wait for each other for ever.
 """
 
-import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.buffer import ShuffledIndex
+from ebmlearn import random
+from ebmlearn.random import ShuffledIndex
 
 T = TypeVar("T")
 
@@ -94,11 +93,7 @@ class Ranks:
     def diversify(self, method: nn.Module, step: int) -> None:
         """Give torch, numpy and Python random numbers that belong to the seed, this rank and a step alone,
         and begin a new pass over persistent chains: they are the same on all ranks, but need not meet."""
-        key = np.random.SeedSequence([torch.initial_seed(), self.rank, step])
-        seed = int(key.generate_state(1, np.uint64)[0])
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)
-        random.seed(seed)
+        random.diversify(self.rank, step)
         for index in method.modules():
             if isinstance(index, ShuffledIndex):
                 index.position.fill_(len(index.order))  # the next draw begins a pass
@@ -141,6 +136,11 @@ class Ranks:
             with _reached():
                 result = broadcast_object_list([result])[0]
         return result  # type: ignore[return-value]
+
+    def main_first(self, function: Callable[[], T]) -> T:
+        """Call a function on rank 0 and then on the others, which find what it left in a cache."""
+        result = self.together(lambda: function() if self.main else None)
+        return function() if result is None else result
 
     @contextmanager
     def alone(self) -> Iterator[None]:

@@ -10,41 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-
-class ShuffledIndex(nn.Module):
-    """Indices ``0 … size-1`` in an order shuffled anew for each pass; a checkpoint holds order and position.
-
-    Args:
-        size: Number of items, >= 1.
-    """
-
-    order: Tensor
-    position: Tensor
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        if size < 1:
-            raise ValueError(f"size is {size}; expected at least one item")
-        self.register_buffer("order", torch.randperm(size))
-        self.register_buffer("position", torch.zeros((), dtype=torch.int64))
-
-    def draw(self, n: int) -> Tensor:
-        """The next ``n`` indices, all different; a remainder shorter than ``n`` is left out of the pass.
-
-        Raises:
-            ValueError: If ``n`` is larger than the number of items.
-        """
-        size = len(self.order)
-        if not 1 <= n <= size:
-            raise ValueError(
-                f"cannot draw {n} different items out of {size}; use a smaller batch or more items"
-            )
-        start = int(self.position)
-        if start + n > size:
-            self.order.copy_(torch.randperm(size))
-            start = 0
-        self.position.fill_(start + n)
-        return self.order[start : start + n].clone()
+from ebmlearn.random import ShuffledIndex
 
 
 class Start(nn.Module, ABC):

@@ -6,15 +6,12 @@ new one at any moment. It ends in the SHA-256 of what precedes it, and is refuse
 
 import hashlib
 import io
-import os
-import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+
+from ebmlearn.files import write_whole
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -32,35 +29,7 @@ def save(path: Path, state: dict[str, Any]) -> None:
     stream = io.BytesIO()
     torch.save(state, stream)
     payload = stream.getvalue()
-    replace(path, payload, hashlib.sha256(payload).digest())
-
-
-def replace(path: Path, *content: bytes) -> None:
-    """Write a file under a temporary name and rename it: a crash leaves the old one or the new one, whole.
-
-    Args:
-        path: The file; its folder exists.
-        *content: What it will hold, in parts.
-
-    Raises:
-        OSError: If it cannot be written; the previous file is untouched.
-    """
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.writelines(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    # The rename itself must reach the disk; only POSIX can open a folder for that.
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+    write_whole(path, payload, hashlib.sha256(payload).digest())
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
@@ -82,37 +51,6 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
             "was not loaded. Restore it from a copy"
         )
     return torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
-
-
-def rng_state() -> dict[str, Any]:
-    """State of every random generator that training may use: torch (all devices), numpy and Python."""
-    name, keys, *rest = np.random.get_state(legacy=True)
-    return {
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "numpy": (name, torch.from_numpy(np.asarray(keys).astype(np.int64)), *rest),
-        "python": random.getstate(),
-    }
-
-
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Restore what `rng_state` gave."""
-    torch.set_rng_state(state["torch"].cpu())
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), *rest))
-    random.setstate(state["python"])
-
-
-@contextmanager
-def rng_kept() -> Iterator[None]:
-    """Whatever is drawn in here, afterwards every random generator is as it was."""
-    state = rng_state()
-    try:
-        yield
-    finally:
-        set_rng_state(state)
 
 
 def check_settings(saved: dict[str, str], wanted: dict[str, str], path: Path) -> None:

@@ -4,8 +4,9 @@ import math
 
 from torch import Tensor
 
-from ebmlearn.diagnostics import acceptance
-from ebmlearn.sample import MakeKernel, run
+from ebmlearn.sample._kernel import MakeKernel
+from ebmlearn.sample._run import run
+from ebmlearn.sample.keep import acceptance
 
 
 def adapt_step_size(

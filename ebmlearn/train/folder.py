@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ebmlearn import checkpoint
-from ebmlearn.ranks import Ranks
+from ebmlearn.train import checkpoint
+from ebmlearn.train.ranks import Ranks
 
 _NAME = re.compile(r"checkpoint-(\d{8,})(-rank\d+)?\.pt")
 _HALF = re.compile(r"(checkpoint-\d{8,}(-rank\d+)?|best)\.pt\.\d+\.tmp")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ebmlearn import ranks
 from ebmlearn.sample import Schedule
+from ebmlearn.train import ranks
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 """``factory(parameters, lr=...)``: ``torch.optim.Adam``, or a ``partial`` of it with other betas."""

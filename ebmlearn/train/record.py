@@ -9,11 +9,12 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from ebmlearn import checkpoint
-from ebmlearn.buffer import ShuffledIndex
-from ebmlearn.folder import Folder
-from ebmlearn.method import Method
-from ebmlearn.ranks import RankLost, Ranks
+from ebmlearn import random
+from ebmlearn.random import ShuffledIndex
+from ebmlearn.train import checkpoint
+from ebmlearn.train.folder import Folder
+from ebmlearn.train.method import Method
+from ebmlearn.train.ranks import RankLost, Ranks
 
 ADVICE = (
     "Lower the learning rate or the sampler's step_size, add data noise, or take more sampling steps; "
@@ -84,7 +85,7 @@ class Record:
             "history": {name: torch.stack(values) for name, values in self.history.items()},
             "score": score,
             "lowest": self.lowest,
-            "rng": checkpoint.rng_state(),
+            "rng": random.state(),
         }
         self.folder.save(self.step, state, best)
         if score is not None and not math.isfinite(score):
@@ -95,7 +96,7 @@ class Record:
     def _score(self) -> float | None:
         if self.score is None:
             return None
-        with checkpoint.rng_kept():
+        with random.kept():
             return float(self.score(self.method))
 
     def restore(self, device: torch.device, steps: int) -> None:
@@ -121,7 +122,7 @@ class Record:
         self.step, self.lowest = state["step"], state["lowest"]
         self.history = {name: list(values.cpu()) for name, values in state["history"].items()}
         if state["ranks"] == self.ranks.n:
-            checkpoint.set_rng_state(state["rng"])
+            random.restore(state["rng"])
             if self.index is not None:
                 self.index.load_state_dict(state["index"])
             return
