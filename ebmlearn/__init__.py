@@ -16,6 +16,7 @@ from ebmlearn import (
     posteriors,
     random,
     sample,
+    schedules,
     speed,
     targets,
     train,
@@ -40,6 +41,7 @@ from ebmlearn.methods import (
 from ebmlearn.objectives import ml_gap
 from ebmlearn.random import seed
 from ebmlearn.sample import (
+    Chain,
     DataStart,
     NoiseStart,
     ReplayBuffer,
@@ -71,6 +73,7 @@ __all__ = [
     "NCE",
     "VAE",
     "BiSM",
+    "Chain",
     "CoopNets",
     "DataStart",
     "ExactLikelihood",
@@ -108,6 +111,7 @@ __all__ = [
     "random",
     "run",
     "sample",
+    "schedules",
     "seed",
     "speed",
     "targets",

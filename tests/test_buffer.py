@@ -6,7 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer, ShuffledIndex
+from ebmlearn.random import ShuffledIndex
+from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer
 
 
 def numbered(size, **settings):

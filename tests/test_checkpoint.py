@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from ebmlearn import random as rng
 from ebmlearn.train import checkpoint
 
 
@@ -26,17 +27,17 @@ def test_a_state_comes_back_as_it_was(tmp_path):
 
 
 def test_every_random_generator_is_restored():
-    state = random.state()
+    state = rng.state()
     first = torch.randn(3), np.random.randn(3), random.random()
-    random.restore(state)
+    rng.restore(state)
     second = torch.randn(3), np.random.randn(3), random.random()
     assert torch.equal(first[0], second[0]) and (first[1] == second[1]).all() and first[2] == second[2]
 
 
 def test_the_random_state_survives_the_file(tmp_path):
-    checkpoint.save(tmp_path / "c.pt", random.state())
+    checkpoint.save(tmp_path / "c.pt", rng.state())
     first = torch.randn(3), np.random.randn(3), random.random()
-    random.restore(checkpoint.load(tmp_path / "c.pt"))
+    rng.restore(checkpoint.load(tmp_path / "c.pt"))
     second = torch.randn(3), np.random.randn(3), random.random()
     assert torch.equal(first[0], second[0]) and (first[1] == second[1]).all() and first[2] == second[2]
 

@@ -309,7 +309,8 @@ def test_schedules_are_told_apart_by_their_values():
 def test_the_progress_bar_shows_metrics_only_where_somebody_watches(capsys, monkeypatch):
     fit(Mean(), numbers(), steps=40, batch_size=4)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("ebmlearn.train.fit.progress_enabled", lambda: True)
+    monkeypatch.delenv("EBMLEARN_PROGRESS")
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     fit(Mean(), numbers(), steps=40, batch_size=4)
     text = capsys.readouterr().err  # 40 batches of 4
     assert "160/160" in text and " samples/s" in text and "loss=" in text

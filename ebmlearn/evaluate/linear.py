@@ -15,8 +15,8 @@ from torch import Tensor
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.nets import GaussianGenerator
-from ebmlearn.sample import Schedule
 from ebmlearn.sample._kernel import langevin_schedules
+from ebmlearn.schedules import Schedule
 
 __all__ = [
     "LinearGaussian",

@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from ebmlearn.energy import Energy
 from ebmlearn.objectives import variational_energy, variational_free_energy, visited
 from ebmlearn.posteriors import JointEnergy, Posterior
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 from ebmlearn.unroll import at, continued, unroll
 
@@ -62,7 +62,7 @@ class BiSM(Method):
         optimizer: ``factory(parameters, lr=...)``, for the energy.
         optimizer_posterior: The same for the posterior: ``torch.optim.Adam`` or ``torch.optim.SGD``, without
             weight decay or momentum of SGD: it is also written out, for line 2.
-        ema: Decay of the moving average of the energy's weights, kept in ``average``; None: no average.
+        ema: Decay of the moving average of the weights, kept in ``averages["energy"]``; None: no average.
 
     Raises:
         ValueError: If a number of steps is out of range, or the optimiser is none that can be unrolled.
@@ -91,7 +91,7 @@ class BiSM(Method):
         self.energy, self.posterior = energy, posterior
         self.objective, self.lower = objective, lower
         self.n_steps, self.n_unrolled = n_steps, n_unrolled
-        self.average, self.ema = self.add_average("energy", energy, ema), ema
+        self.add_average("energy", energy, ema)
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
         self.add_optimizer("posterior", posterior.parameters(), lr_posterior, optimizer_posterior)
         continued(self.optimizers["posterior"], posterior)  # refuses here what it could not continue

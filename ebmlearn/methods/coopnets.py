@@ -19,8 +19,8 @@ Notation:
 Algorithm, one iteration on a batch of ``B`` data:
     1. Draw ``z ~ N(0, I)`` and ``x̂ = g(z) + τ ε``, ``B`` of each.
     2. Revise: K steps of a chain on ``E`` from ``x̂`` to ``x̃``.
-    3. With ``latent_steps`` > 0, infer: Langevin dynamics on ``U(z) = ‖x̃ - g(z)‖²/(2τ²) + ‖z‖²/2`` from the
-       same ``z``. Otherwise ``z`` is kept: it is known.
+    3. With a ``latent_chain``, infer: its steps on ``U(z) = ‖x̃ - g(z)‖²/(2τ²) + ‖z‖²/2`` from the same ``z``.
+       Otherwise ``z`` is kept: it is known.
     4. Energy: one optimiser step down ``mean E(x) - mean E(x̃)``, with ``x̃`` held constant.
     5. Generator: one optimiser step down ``mean ‖x̃ - g(z)‖²/(2τ²)``, with ``x̃`` and ``z`` held constant.
 
@@ -28,12 +28,10 @@ The generator never sees data, and the energy never sees ``x̂``.
 
 Differences from the authors' code (github.com/zilongzheng/CoopNets): as many chains as data, where it runs
 144 for batches of 100. The start of the chain has the generator's noise ``τ ε``, as the model says, where it
-starts at ``g(z)`` itself. No batch normalisation. The kernel is an argument.
+starts at ``g(z)`` itself. No batch normalisation. The kernels are arguments.
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +39,8 @@ from torch import Tensor, nn
 from ebmlearn.diagnostics import displacement
 from ebmlearn.nets import Generator
 from ebmlearn.objectives import ml_gap
-from ebmlearn.sample import Info, Kernel, MakeKernel, Schedule, State, langevin, run, ula
+from ebmlearn.sample import Chain, Info, State
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 
@@ -51,23 +50,21 @@ class CoopNets(Method):
     Args:
         energy: The energy to train, ``(B, *event)`` to ``(B,)``.
         generator: The generator to train.
-        n_steps: Steps in a chain, ``K`` >= 1.
-        kernel: Makes the transition: `ula`, `mala` or `hmc`.
-        latent_steps: Steps of Langevin dynamics that infer ``z`` from the end of the chain, >= 0; 0 keeps
-            the ``z`` that started it.
-        latent_step_size: Their step size. The posterior of ``z`` is narrow where ``g`` is steep, of width
-            ``τ / ‖∇g‖``: keep it below.
+        chain: The chain that revises: `Chain(ula, n_steps=20, step_size=0.1) <ebmlearn.sample.Chain>`, or of
+            `mala` or `hmc`.
+        latent_chain: The chain that infers ``z`` from the end of the other; None keeps the ``z`` that started
+            it. The posterior of ``z`` is narrow where ``g`` is steep, of width ``τ / ‖∇g‖``: a step size
+            of `ula` belongs below.
         lr_energy: Learning rate of the energy, a number or a schedule of the number of updates.
         lr_generator: Learning rate of the generator, likewise.
         optimizer: ``factory(parameters, lr=...)``, for either.
-        ema: Decay of the moving averages of the weights, kept in ``average`` (of the energy) and
-            ``generator_average``; None: no averages.
-        record: The diagnostic of the chains that `step` reports under its own name.
-        **settings: Of the kernel: for `ula` ``step_size``, ``noise_scale`` and ``bounds``.
+        ema: Decay of the moving averages of the weights, kept in ``averages["energy"]`` and
+            ``averages["generator"]``; None: no averages.
+        diagnostic: The diagnostic of the chains that `step` reports under its own name.
 
     Raises:
-        ValueError: If a setting is out of its range.
-        TypeError: If the kernel does not know a setting, or lacks one.
+        ValueError: If ``ema`` is out of its range.
+        TypeError: If a kernel cannot take the energy.
     """
 
     def __init__(
@@ -75,35 +72,33 @@ class CoopNets(Method):
         energy: nn.Module,
         generator: Generator,
         *,
-        n_steps: int,
-        kernel: MakeKernel = ula,
-        latent_steps: int = 0,
-        latent_step_size: float = 0.1,
+        chain: Chain,
+        latent_chain: Chain | None = None,
         lr_energy: float | Schedule = 1e-3,
         lr_generator: float | Schedule = 1e-3,
         optimizer: OptimizerFactory = torch.optim.Adam,
         ema: float | None = None,
-        record: Callable[[State, Info], Tensor] = displacement,
-        **settings: Any,
+        diagnostic: Callable[[State, Info], Tensor] = displacement,
     ) -> None:
         super().__init__()
-        if n_steps < 1 or latent_steps < 0:
-            raise ValueError(f"expected n_steps >= 1 and latent_steps >= 0; got {n_steps} and {latent_steps}")
-        if not latent_step_size > 0:
-            raise ValueError(f"latent_step_size is {latent_step_size}; expected a number > 0")
+        chain.kernel(energy)  # refuses an energy that it cannot take here, not at the first step
         self.energy, self.generator = energy, generator
-        self.n_steps, self.record = n_steps, record
-        self.latent_steps, self.latent_step_size = latent_steps, latent_step_size
-        self.make_kernel = partial(kernel, **settings)
+        self.chain, self.latent_chain, self.diagnostic = chain, latent_chain, diagnostic
         self.add_optimizer("energy", energy.parameters(), lr_energy, optimizer)
         self.add_optimizer("generator", generator.parameters(), lr_generator, optimizer)
-        self.average, self.ema = self.add_average("energy", energy, ema), ema
-        self.generator_average = self.add_average("generator", generator, ema)
-        self.kernel()  # refuses bad settings here, not at the first step
+        self.add_average("energy", energy, ema)
+        self.add_average("generator", generator, ema)
 
-    def kernel(self) -> Kernel:
-        """The chain that training runs."""
-        return self.make_kernel(self.energy)
+    def sample(self, n: int) -> Tensor:
+        """What the chain makes of ``n`` draws of the generator, as in training, shape ``(n, *event)``."""
+        return self.chain(self.energy, self.generator.sample(n))
+
+    def infer(self, x: Tensor, z: Tensor) -> Tensor:
+        """Latents of examples ``(B, *event)``, shape ``(B, latent_dim)``: the ends of the latent chain from
+        ``z``, or ``z`` itself where there is no such chain."""
+        if self.latent_chain is None:
+            return z
+        return self.latent_chain(lambda z: self.generator.joint(x, z), z)
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
@@ -120,14 +115,9 @@ class CoopNets(Method):
             z = self.generator.latent(len(batch))
             x = self.generator.draw(z)
         # 2. revision
-        x_model, kept = run(self.kernel(), x, self.n_steps, keep=self.record)
+        x_model, kept = self.chain(self.energy, x, keep=self.diagnostic)
         # 3. inference
-        z = langevin(
-            lambda z: self.generator.joint(x_model, z),
-            z,
-            n_steps=self.latent_steps,
-            step_size=self.latent_step_size,
-        )
+        z = self.infer(x_model, z)
         # 4. energy
         gap = ml_gap(self.energy, batch, x_model)
         self.update("energy", gap)
@@ -136,6 +126,6 @@ class CoopNets(Method):
         self.update("generator", teaching)
         return {
             "energy_gap": gap.detach(),
-            self.record.__name__: kept.mean(),
+            self.diagnostic.__name__: kept.mean(),
             "teaching": teaching.detach(),
         }

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.energy import evaluate
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 

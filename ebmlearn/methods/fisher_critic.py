@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from ebmlearn.energy import Energy
 from ebmlearn.evaluate.fisher import critic_terms
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 

@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from ebmlearn.energy import evaluate
 from ebmlearn.nets import Flow
 from ebmlearn.objectives import importance_log_z, nce
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 
@@ -96,6 +96,10 @@ class FlowContrastive(Method):
             self.log_z = nn.Parameter(importance_log_z(energy, *samples))
         self.add_optimizer("energy", [*energy.parameters(), self.log_z], lr_energy, optimizer)
         self.add_optimizer("flow", flow.parameters(), lr_flow, optimizer)
+
+    def sample(self, n: int) -> Tensor:
+        """Samples of the flow, shape ``(n, *event)``: the energy has none of its own."""
+        return self.flow.sample(n)
 
     def ratio(self, x: Tensor, log_q: Tensor) -> Tensor:
         """``log p(x) - log q(x) = -E(x) - log_z - log q(x)`` in nats, shape ``(B,)``: the classifier's

@@ -28,18 +28,17 @@ Differences from the authors' code (github.com/bpucla/latent-space-EBM-prior): t
 settings of its SVHN experiment.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 
 from ebmlearn.nets import Generator
 from ebmlearn.objectives import ml_gap
-from ebmlearn.sample import MakeKernel, Schedule, run, ula
+from ebmlearn.sample import Chain, ula
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
-PRIOR_KERNEL = partial(ula, step_size=0.4)
-POSTERIOR_KERNEL = partial(ula, step_size=0.1)
+PRIOR_CHAIN = Chain(ula, n_steps=60, step_size=0.4)
+POSTERIOR_CHAIN = Chain(ula, n_steps=20, step_size=0.1)
 
 
 class LatentPrior(Method):
@@ -49,21 +48,19 @@ class LatentPrior(Method):
         prior: The energy ``U(z)``, ``(B, latent_dim)`` to ``(B,)``, Gaussian term included:
             `MLPEnergy(latent_dim, reference_std=1.0) <ebmlearn.nets.MLPEnergy>`.
         generator: The generator to train.
-        prior_steps: Steps of a prior chain, ``K₀`` >= 1.
-        posterior_steps: Steps of a posterior chain, ``K₁`` >= 1.
-        prior_kernel: Makes the transition of a prior chain from its energy; `ula` with step size 0.4 by
-            default.
-        posterior_kernel: Likewise of a posterior chain; with step size 0.1 by default. Unadjusted Langevin
-            steps are stable below twice the least width of the posterior, about ``τ / ‖∇g‖``.
+        prior_chain: The chain on the prior, of ``K₀`` steps; by default 60 of `ula`, of size 0.4.
+        posterior_chain: The chain on the posteriors, of ``K₁`` steps; by default 20 of `ula`, of size 0.1.
+            Unadjusted Langevin steps are stable below twice the least width of the posterior, about
+            ``τ / ‖∇g‖``.
         lr_prior: Learning rate of the prior, a number or a schedule of the number of updates. The prior moves
-            to where its chains *end*: if their reach, about ``step_size * √prior_steps``, is less than the
+            to where its chains *end*: if their reach, about ``step_size * √n_steps``, is less than the
             spread of the codes, the density runs away from its own samples. A low rate delays that.
         lr_generator: Learning rate of the generator, likewise.
         optimizer: ``factory(parameters, lr=...)``, for either.
 
     Raises:
-        ValueError: If a number of steps is below 1, or the prior has no Gaussian term.
-        TypeError: If a kernel lacks a setting.
+        ValueError: If the prior has no Gaussian term.
+        TypeError: If a kernel cannot take the prior.
     """
 
     def __init__(
@@ -71,35 +68,32 @@ class LatentPrior(Method):
         prior: nn.Module,
         generator: Generator,
         *,
-        prior_steps: int = 60,
-        posterior_steps: int = 20,
-        prior_kernel: MakeKernel = PRIOR_KERNEL,
-        posterior_kernel: MakeKernel = POSTERIOR_KERNEL,
+        prior_chain: Chain = PRIOR_CHAIN,
+        posterior_chain: Chain = POSTERIOR_CHAIN,
         lr_prior: float | Schedule = 2e-5,
         lr_generator: float | Schedule = 1e-4,
         optimizer: OptimizerFactory = torch.optim.Adam,
     ) -> None:
         super().__init__()
-        if prior_steps < 1 or posterior_steps < 1:
-            raise ValueError(
-                f"expected prior_steps >= 1 and posterior_steps >= 1; got {prior_steps} and {posterior_steps}"
-            )
         if getattr(prior, "reference_std", 1.0) is None:
             raise ValueError(
                 "the prior has no Gaussian term, without which exp(-U) need not be integrable: build it with "
                 "reference_std=1.0"
             )
         self.prior, self.generator = prior, generator
-        self.prior_steps, self.posterior_steps = prior_steps, posterior_steps
-        self.prior_kernel, self.posterior_kernel = prior_kernel, posterior_kernel
+        self.prior_chain, self.posterior_chain = prior_chain, posterior_chain
         self.add_optimizer("prior", prior.parameters(), lr_prior, optimizer)
         self.add_optimizer("generator", generator.parameters(), lr_generator, optimizer)
-        for make in (prior_kernel, posterior_kernel):
-            make(prior)  # refuses bad settings here, not at the first step
+        prior_chain.kernel(prior)  # refuses an energy that it cannot take here, not at the first step
 
     def sample(self, n: int) -> Tensor:
+        """Examples of the model, with the noise of the generator, shape ``(n, *event)``."""
+        with torch.no_grad():
+            return self.generator.draw(self.sample_prior(n))
+
+    def sample_prior(self, n: int) -> Tensor:
         """Latents from the prior by ``K₀`` steps from ``N(0, I)``, shape ``(n, latent_dim)``."""
-        return run(self.prior_kernel(self.prior), self.generator.latent(n), self.prior_steps)
+        return self.prior_chain(self.prior, self.generator.latent(n))
 
     def infer(self, x: Tensor) -> Tensor:
         """Latents from the posteriors of examples ``(B, *event)`` by ``K₁`` steps from ``N(0, I)``, shape
@@ -108,7 +102,7 @@ class LatentPrior(Method):
         def energy(z: Tensor) -> Tensor:
             return self.prior(z) + self.generator.reconstruction(x, z)
 
-        return run(self.posterior_kernel(energy), self.generator.latent(len(x)), self.posterior_steps)
+        return self.posterior_chain(energy, self.generator.latent(len(x)))
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
@@ -118,7 +112,7 @@ class LatentPrior(Method):
             that of line 4, up to the generator's constant; in nats.
         """
         # 1. prior chains
-        z_prior = self.sample(len(batch))
+        z_prior = self.sample_prior(len(batch))
         # 2. posterior chains
         z_posterior = self.infer(batch)
         # 3. prior

@@ -12,7 +12,7 @@ Notation:
     here               Nijkamp et al.              meaning
     =================  ==========================  =============================================
     ``E``              ``-f``                      energy: low is likely (the papers write ``f = -E``)
-    ``n_steps``        ``K``                       steps of a chain (``k`` of CD-k)
+    ``chain.n_steps``  ``K``                       steps of a chain (``k`` of CD-k)
     ``step_size``      ``s``                       ``x ← x - (s²/2) ∇E(x) + σ ε``
     ``noise_scale``    ``s`` (code: 0.01)          ``σ``; temperature ``T = (σ/s)²``
     ``data_noise``     ``σ``                       standard deviation of noise added to data
@@ -32,15 +32,14 @@ short-run code takes the gradient step with coefficient 1 and noise 0.01, that i
 """
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ebmlearn.diagnostics import displacement
 from ebmlearn.objectives import ml_gap
-from ebmlearn.sample import Info, Kernel, MakeKernel, Schedule, Start, State, run, ula
+from ebmlearn.sample import Chain, Info, Start, State
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 
@@ -50,20 +49,19 @@ class MaximumLikelihood(Method):
     Args:
         energy: The net to train, ``(B, *event)`` to ``(B,)``.
         start: Where chains start.
-        n_steps: Steps in a chain, ``K`` >= 1.
-        kernel: Makes the transition: `ula`, `mala`, `hmc` or `gibbs`.
+        chain: The chain, such as `Chain(ula, n_steps=20, step_size=0.1) <ebmlearn.sample.Chain>`; of `ula`,
+            `mala`, `hmc` or `gibbs`.
         data_noise: Standard deviation of the noise added to data, >= 0, in units of ``x``.
         lr: Learning rate, a number or a schedule of the number of updates.
         optimizer: ``factory(parameters, lr=...)``.
-        ema: Decay of the moving average of the weights, kept in ``average``; None: no average.
-        record: The diagnostic of the chains that `step` reports under its own name:
+        ema: Decay of the moving average of the weights, kept in ``averages["energy"]``; None: no average.
+        diagnostic: The diagnostic of the chains that `step` reports under its own name:
             `~ebmlearn.diagnostics.displacement`; `~ebmlearn.diagnostics.acceptance` for a kernel with a
             Metropolis step; `~ebmlearn.diagnostics.squared_jump` for any, `gibbs` too.
-        **settings: Of the kernel: for `ula` ``step_size``, ``noise_scale`` and ``bounds``.
 
     Raises:
         ValueError: If a setting is out of its range.
-        TypeError: If the kernel does not know a setting, or lacks one.
+        TypeError: If the kernel cannot take the energy.
     """
 
     def __init__(
@@ -71,28 +69,29 @@ class MaximumLikelihood(Method):
         energy: nn.Module,
         start: Start,
         *,
-        n_steps: int,
-        kernel: MakeKernel = ula,
+        chain: Chain,
         data_noise: float = 0.0,
         lr: float | Schedule = 1e-3,
         optimizer: OptimizerFactory = torch.optim.Adam,
         ema: float | None = None,
-        record: Callable[[State, Info], Tensor] = displacement,
-        **settings: Any,
+        diagnostic: Callable[[State, Info], Tensor] = displacement,
     ) -> None:
         super().__init__()
-        if n_steps < 1 or data_noise < 0:
-            raise ValueError(f"expected n_steps >= 1 and data_noise >= 0; got {n_steps} and {data_noise}")
-        self.energy, self.start = energy, start
-        self.n_steps, self.data_noise, self.record = n_steps, data_noise, record
-        self.make_kernel = partial(kernel, **settings)
-        self.average, self.ema = self.add_average("energy", energy, ema), ema
+        if not data_noise >= 0:
+            raise ValueError(f"data_noise is {data_noise}; expected a standard deviation >= 0")
+        chain.kernel(energy)  # refuses an energy that it cannot take here, not at the first step
+        self.energy, self.start, self.chain = energy, start, chain
+        self.data_noise, self.diagnostic = data_noise, diagnostic
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
-        self.kernel()  # refuses bad settings here, not at the first step
+        self.add_average("energy", energy, ema)
 
-    def kernel(self) -> Kernel:
-        """The chain that training runs."""
-        return self.make_kernel(self.energy)
+    def sample(self, n: int) -> Tensor:
+        """The ends of ``n`` chains as in training, ``(n, *event)``; persistent chains are not moved by it.
+
+        Raises:
+            ValueError: If the start cannot tell where they begin; see its ``sample``.
+        """
+        return self.chain(self.energy, self.start.sample(n))
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
@@ -108,10 +107,10 @@ class MaximumLikelihood(Method):
         # 2. starts
         x = self.start.draw(x_data)
         # 3. chains
-        x_model, kept = run(self.kernel(), x, self.n_steps, keep=self.record)
+        x_model, kept = self.chain(self.energy, x, keep=self.diagnostic)
         self.start.store(x_model)
         # 4. energy gap
         gap = ml_gap(self.energy, x_data, x_model)
         # 5. updates of the weights and their average
         self.update("energy", gap)
-        return {"energy_gap": gap.detach(), self.record.__name__: kept.mean()}
+        return {"energy_gap": gap.detach(), self.diagnostic.__name__: kept.mean()}

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from ebmlearn.energy import ExactEnergy, evaluate
 from ebmlearn.objectives import importance_log_z, nce
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.objectives import score_matching
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 
@@ -50,7 +50,7 @@ class ScoreMatching(Method):
             `~ebmlearn.objectives.conditional_nce` or `~ebmlearn.objectives.kernel_stein_discrepancy`.
         lr: Learning rate, a number or a schedule of the number of updates.
         optimizer: ``factory(parameters, lr=...)``.
-        ema: Decay of the moving average of the weights, kept in ``average``; None: no average.
+        ema: Decay of the moving average of the weights, kept in ``averages["energy"]``; None: no average.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class ScoreMatching(Method):
     ) -> None:
         super().__init__()
         self.energy, self.objective = energy, objective
-        self.average, self.ema = self.add_average("energy", energy, ema), ema
+        self.add_average("energy", energy, ema)
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:

@@ -22,45 +22,33 @@ import torch
 from torch import Tensor
 
 from ebmlearn.energy import Energy
-from ebmlearn.sample import NoiseStart, Schedule, langevin
+from ebmlearn.sample import Chain, NoiseStart
 
 
 class ShortRunGenerator:
     """``x = M(z)``: K steps of Langevin dynamics as one differentiable function of where they start.
 
-    Use the start, ``n_steps`` and ``step_size`` that the energy was trained with: with another K or another
-    start the samples are no longer those that were matched to the data.
+    Use the start and the chain that the energy was trained with: with another K or another start the samples
+    are no longer those that were matched to the data. Reconstruction and interpolation need a chain without
+    noise, ``chain.replace(noise_scale=0.0)``, which makes ``M`` a function.
 
     Args:
         energy: A trained energy.
         start: The law ``p₀`` of ``z``.
-        n_steps: ``K`` of training.
-        step_size: ``s`` of training.
-        noise_scale: ``σ``; 0 makes ``M`` deterministic, as reconstruction and interpolation need.
+        chain: The chain, of `ula`: a derivative does not pass a decision to accept or reject.
+
+    Raises:
+        TypeError: If the kernel of the chain cannot be differentiated.
     """
 
-    def __init__(
-        self,
-        energy: Energy,
-        start: NoiseStart,
-        *,
-        n_steps: int,
-        step_size: float | Schedule,
-        noise_scale: float | Schedule = 0.0,
-    ) -> None:
-        self.energy, self.start = energy, start
-        self.n_steps, self.step_size, self.noise_scale = n_steps, step_size, noise_scale
+    def __init__(self, energy: Energy, start: NoiseStart, chain: Chain) -> None:
+        self.energy, self.start, self.chain = energy, start, chain
+        self.differentiable = chain.replace(create_graph=True)
 
     def __call__(self, z: Tensor) -> Tensor:
         """Ends of the chains from ``z``, ``(B, *event)``; differentiable if ``z`` requires a gradient."""
-        return langevin(
-            self.energy,
-            z,
-            n_steps=self.n_steps,
-            step_size=self.step_size,
-            noise_scale=self.noise_scale,
-            create_graph=z.requires_grad,
-        )
+        chain = self.differentiable if z.requires_grad else self.chain
+        return chain(self.energy, z)
 
     def reconstruct(
         self,

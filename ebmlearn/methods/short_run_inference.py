@@ -17,7 +17,7 @@ Notation:
 
 Algorithm, one iteration on a batch:
     1. Draw ``z₀ ~ N(0, I)``, anew for each example.
-    2. Infer: K Langevin steps on ``U``, from ``z₀`` to ``z``.
+    2. Infer: K steps of a chain on ``U``, from ``z₀`` to ``z``.
     3. Generator: one optimiser step down ``mean -log p(x|z)``, with ``z`` held constant.
     4. Every ``tune_every`` iterations, step size: one optimiser step in ``log c`` down the mean of
        ``KL(q_s(z|x) ‖ p(z|x)) - log p(x) = E[U(z)] - H(q_s) + const``, through all K steps.
@@ -40,7 +40,8 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.nets import Generator
-from ebmlearn.sample import Schedule, langevin, ula
+from ebmlearn.sample import Chain
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 ENTROPIES = ("gaussian", "conditional")
@@ -51,11 +52,11 @@ class ShortRunInference(Method):
 
     Args:
         generator: The generator to train.
-        n_steps: Steps in a chain, ``K`` >= 1.
-        step_size: ``s`` > 0, a number or a schedule along the chain, where tuning starts. The chain is stable
-            below ``2 / √λ``, with ``λ`` the largest curvature of ``U``.
-        noise_scale: ``σ``, likewise; ``step_size`` if None, 0 for gradient descent. Tuning keeps the ratio.
-        tune_every: Iterations between two updates of the step size; 0: never.
+        chain: The chain that infers, `Chain(ula, n_steps=20, step_size=0.1) <ebmlearn.sample.Chain>` for
+            instance; tuning starts at its step size. `ula` is stable below ``2 / √λ``, with ``λ`` the largest
+            curvature of ``U``; with ``noise_scale=0`` it is gradient descent.
+        tune_every: Iterations between two updates of the step size; 0: never. Only a chain of `ula` can be
+            differentiated, and so tuned; the ratio of its noise scale to its step size stays.
         entropy: Estimate of the entropy in the tuning, ``"gaussian"`` or ``"conditional"``.
         n_tune: Examples of a batch that tuning uses, >= 1.
         n_chains: Chains it runs for each of them; with ``"gaussian"`` at least ``latent_dim + 1``.
@@ -65,15 +66,14 @@ class ShortRunInference(Method):
 
     Raises:
         ValueError: If a setting is out of its range.
+        TypeError: If the step size of a chain is to be tuned that cannot be differentiated.
     """
 
     def __init__(
         self,
         generator: Generator,
         *,
-        n_steps: int,
-        step_size: float | Schedule,
-        noise_scale: float | Schedule | None = None,
+        chain: Chain,
         tune_every: int = 0,
         entropy: str = "gaussian",
         n_tune: int = 16,
@@ -84,18 +84,16 @@ class ShortRunInference(Method):
     ) -> None:
         super().__init__()
         least = generator.latent_dim + 1 if entropy == "gaussian" else 1
-        if n_steps < 1 or tune_every < 0 or n_tune < 1:
-            raise ValueError(
-                f"expected n_steps >= 1, tune_every >= 0, n_tune >= 1; got {n_steps}, {tune_every}, {n_tune}"
-            )
+        if tune_every < 0 or n_tune < 1:
+            raise ValueError(f"expected tune_every >= 0 and n_tune >= 1; got {tune_every} and {n_tune}")
         if entropy not in ENTROPIES or n_chains < least:
             raise ValueError(
                 f"entropy is {entropy!r} and n_chains {n_chains}; expected one of {ENTROPIES}, and at least "
                 f"{least} chains"
             )
-        ula(lambda z: z.sum(1), step_size=step_size, noise_scale=noise_scale)  # refuses bad settings here
-        self.generator, self.n_steps = generator, n_steps
-        self.step_size, self.noise_scale = step_size, noise_scale
+        if tune_every:
+            chain.replace(create_graph=True)  # refuses here a kernel that cannot be differentiated
+        self.generator, self.chain = generator, chain
         self.tune_every, self.entropy, self.n_tune, self.n_chains = tune_every, entropy, n_tune, n_chains
         like = next(generator.parameters())
         self.log_scale = nn.Parameter(like.new_zeros(()), requires_grad=tune_every > 0)
@@ -104,8 +102,13 @@ class ShortRunInference(Method):
             self.add_optimizer("step_size", [self.log_scale], lr_step, torch.optim.Adam)
 
     def scale(self) -> Tensor:
-        """The factor ``c``: the chain's step sizes are ``c * step_size``, its noise ``c * noise_scale``."""
+        """The factor ``c``: the chain's step sizes and noise scales are multiplied by it."""
         return self.log_scale.exp()
+
+    def sample(self, n: int) -> Tensor:
+        """Examples of the model, with the noise of the generator, shape ``(n, *event)``."""
+        with torch.no_grad():
+            return self.generator.sample(n)
 
     def infer(self, x: Tensor, **options: Any) -> Tensor:
         """Latents of examples: the ends of K steps from fresh noise, shape ``(B, latent_dim)``, no graph.
@@ -121,15 +124,8 @@ class ShortRunInference(Method):
         # In u = z / c, a step s of the chain is a step c s of z. So c is in the energy and in the start, by
         # which a chain can be differentiated; no sampler has to know about derivatives by its settings.
         c = self.scale()
-        u = langevin(
-            lambda u: self.generator.joint(x, c * u, **options),
-            z / c,
-            n_steps=self.n_steps,
-            step_size=self.step_size,
-            noise_scale=self.noise_scale,
-            create_graph=create_graph,
-        )
-        return c * u
+        chain = self.chain.replace(create_graph=True) if create_graph else self.chain
+        return c * chain(lambda u: self.generator.joint(x, c * u, **options), z / c)
 
     def criterion(self, x: Tensor) -> Tensor:
         """Estimate of ``KL(q_s(z|x) ‖ p(z|x)) - log p(x)`` in nats, up to
@@ -172,7 +168,8 @@ class ShortRunInference(Method):
         """
         # 1. and 2. fresh noise, and K steps
         z = self.infer(batch)
-        size = self.scale() * (self.step_size(0) if callable(self.step_size) else self.step_size)
+        size = self.chain.settings["step_size"]
+        size = self.scale() * (size(0) if callable(size) else size)
         # 3. generator
         loss = self.generator.reconstruction(batch, z).mean()
         self.update("generator", loss)

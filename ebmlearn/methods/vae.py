@@ -20,7 +20,7 @@ from torch import Tensor
 
 from ebmlearn.nets import Generator
 from ebmlearn.posteriors import GaussianPosterior
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 
@@ -53,6 +53,11 @@ class VAE(Method):
             )
         self.generator, self.posterior = generator, posterior
         self.add_optimizer("vae", [*generator.parameters(), *posterior.parameters()], lr, optimizer)
+
+    def sample(self, n: int) -> Tensor:
+        """Examples of the model, with the noise of the generator, shape ``(n, *event)``."""
+        with torch.no_grad():
+            return self.generator.sample(n)
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.

@@ -37,7 +37,7 @@ from torch import Tensor, nn
 from ebmlearn.energy import Energy
 from ebmlearn.objectives import vages, variational_free_energy, visited
 from ebmlearn.posteriors import JointEnergy, Posterior
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 
@@ -60,7 +60,7 @@ class VaGES(Method):
         lr: Learning rate of the energy, a number or a schedule of the number of updates.
         lr_posterior: Learning rate of the posterior, likewise.
         optimizer: ``factory(parameters, lr=...)``, for either.
-        ema: Decay of the moving average of the energy's weights, kept in ``average``; None: no average.
+        ema: Decay of the moving average of the weights, kept in ``averages["energy"]``; None: no average.
 
     Raises:
         ValueError: If a number is out of its range.
@@ -93,7 +93,7 @@ class VaGES(Method):
         self.objective, self.lower, self.n_steps = objective, lower, n_steps
         self.n_samples, self.covariance = n_samples, covariance
         self.marginal()  # refuses a bad number of draws here, not at the first step
-        self.average, self.ema = self.add_average("energy", energy, ema), ema
+        self.add_average("energy", energy, ema)
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
         if own:
             self.add_optimizer("posterior", own, lr_posterior, optimizer)

@@ -55,6 +55,10 @@ class Generator(nn.Module, ABC):
         like = next(self.parameters())
         return torch.randn(n, self.latent_dim, generator=generator, dtype=like.dtype, device=like.device)
 
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draws from ``p(x)``, the noise of ``p(x|z)`` included, shape ``(n, *event)``."""
+        return self.draw(self.latent(n, generator), generator)
+
     def joint(self, x: Tensor, z: Tensor) -> Tensor:
         """``-log p(x, z)`` up to a constant: `reconstruction` plus ``½ ‖z‖²``. As a function of ``z`` it is
         the energy of the posterior ``p(z|x)``. Arguments, result and errors as `reconstruction`.

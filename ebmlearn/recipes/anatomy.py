@@ -19,13 +19,12 @@ import math
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import ConvEnergy, NonLocalEnergy
 from ebmlearn.recipes._base import Recipe
-from ebmlearn.recipes.short_run import sample as sample_from_noise
-from ebmlearn.sample import NoiseStart, ReplayBuffer, run
+from ebmlearn.sample import Chain, NoiseStart, ReplayBuffer, ula
 
 # Updates and chains. Config: mnist_convergent, and flowers_convergent (Oxford flowers, 32 x 32), which we
 # carry over to other colour images. Code: a chain for each training image; of CelebA these would be 8 GB in
@@ -62,9 +61,7 @@ def convergent(data: str, *, smoke: bool = False) -> Recipe:
         return MaximumLikelihood(
             energy,
             ReplayBuffer(2 * torch.rand(n_chains, *shape) - 1),  # code
-            n_steps=n_steps,
-            step_size=math.sqrt(2),
-            noise_scale=0.0075,  # config
+            chain=Chain(ula, n_steps=n_steps, step_size=math.sqrt(2), noise_scale=0.0075),  # config
             data_noise=0.015,  # config
             lr=rate,
             optimizer=torch.optim.SGD,  # config, without momentum
@@ -76,7 +73,7 @@ def convergent(data: str, *, smoke: bool = False) -> Recipe:
         + ("mnist_convergent.json" if data == "mnist" else "flowers_convergent.json: carried over"),
         data=data,
         method=method,
-        sample=sample_from_bank,
+        sample=MaximumLikelihood.sample,
         batch_size=100,  # config
         steps=steps,
         pad=2 if data == "mnist" else 0,
@@ -101,10 +98,8 @@ def nonconvergent(data: str, *, smoke: bool = False) -> Recipe:
         )
         return MaximumLikelihood(
             energy,
-            NoiseStart("uniform", 1.0),  # config
-            n_steps=n_steps,
-            step_size=math.sqrt(2),
-            noise_scale=0.01,  # config
+            NoiseStart("uniform", 1.0, shape),  # config
+            chain=Chain(ula, n_steps=n_steps, step_size=math.sqrt(2), noise_scale=0.01),  # config
             data_noise=0.03,  # config
             lr=1e-4,  # config: Adam
         )
@@ -115,20 +110,13 @@ def nonconvergent(data: str, *, smoke: bool = False) -> Recipe:
         + ("" if data == "cifar10" else ": carried over"),
         data=data,
         method=method,
-        sample=sample_from_noise,
+        sample=MaximumLikelihood.sample,
         batch_size=100,  # config
         steps=100_000,  # config
         pad=2 if data == "mnist" else 0,
         expect=EXPECT,
     )
     return recipe.tiny() if smoke else recipe
-
-
-def sample_from_bank(method: MaximumLikelihood, n: int) -> Tensor:
-    """Persistent chains, drawn at random, after ``K`` more steps; the bank stays as it is."""
-    assert isinstance(method.start, ReplayBuffer)
-    x = method.start.x[torch.randint(len(method.start.x), (n,))]
-    return run(method.kernel(), x, method.n_steps)
 
 
 def _halvings(size: int) -> int:

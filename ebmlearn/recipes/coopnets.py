@@ -18,12 +18,12 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ebmlearn.methods import CoopNets
 from ebmlearn.nets import ConvGenerator, DescriptorEnergy
 from ebmlearn.recipes._base import Recipe
-from ebmlearn.sample import run
+from ebmlearn.sample import Chain, ula
 
 
 class Setting(NamedTuple):
@@ -104,8 +104,7 @@ def coopnets(data: str, *, smoke: bool = False) -> Recipe:
         return CoopNets(
             DescriptorEnergy(channels, size, s.layers, reference_std=0.016, activation=leaky),  # all three
             generator,
-            n_steps=s.n_steps,
-            step_size=s.step_size,
+            chain=Chain(ula, n_steps=s.n_steps, step_size=s.step_size),
             lr_energy=s.lr_energy,
             lr_generator=1e-4,  # all three
             optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999)),  # all three
@@ -116,7 +115,7 @@ def coopnets(data: str, *, smoke: bool = False) -> Recipe:
         source=SETTINGS[data].source,
         data=data,
         method=method,
-        sample=sample,
+        sample=CoopNets.sample,
         batch_size=s.batch_size,
         steps=s.steps,
         n=55_000 if data == "mnist" else None,  # digits: TensorFlow's split
@@ -141,9 +140,3 @@ def _unit_variance(generator: ConvGenerator) -> None:
             nn.init.kaiming_normal_(layer.weight, 0.2, mode="fan_out")  # of the convolution it transposes
             layer.weight *= 2  # a pixel meets one in four of the kernel's weights, since the stride is 2
     last.weight /= 10
-
-
-def sample(method: CoopNets, n: int) -> Tensor:
-    """What the energy makes of draws of the generator, by the chains of training."""
-    x = method.generator.draw(method.generator.latent(n))
-    return run(method.kernel(), x, method.n_steps)

@@ -20,7 +20,7 @@ bound on the bits of a pixel's channel.
 
 from functools import partial
 
-from torch import Tensor, nn
+from torch import nn
 
 from ebmlearn.methods import FlowContrastive
 from ebmlearn.nets import ConvEnergy, Glow
@@ -69,15 +69,10 @@ def flow_contrastive(data: str, *, smoke: bool = False) -> Recipe:
         "the rest is ours",
         data=data,
         method=method,
-        sample=sample,
+        sample=FlowContrastive.sample,
         batch_size=64,  # Glow, on one device
         steps=warmup + game,
         pad=2 if data == "mnist" else 0,  # ours: 28 + 2 + 2 = 32, which halves three times
         expect=EXPECT.get(data, ""),
     )
     return recipe.tiny() if smoke else recipe
-
-
-def sample(method: FlowContrastive, n: int) -> Tensor:
-    """Samples of the flow: the energy has none of its own."""
-    return method.flow.sample(n)

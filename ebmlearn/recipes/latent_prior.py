@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ebmlearn.methods import LatentPrior
 from ebmlearn.nets import ConvGenerator, MLPEnergy
 from ebmlearn.recipes._base import Recipe
-from ebmlearn.sample import ula
+from ebmlearn.sample import Chain, ula
 
 # Latents; channels before each transposed convolution; how many of these double the side. Later code:
 # _netG_mnist with the 8 latents of train_anomaly_det.py, _netG_cifar10, _netG_celeba64, all with ngf = 128.
@@ -65,10 +65,8 @@ def latent_prior(data: str, *, smoke: bool = False) -> Recipe:
             ),  # code
             generator,
             # Code: 60 is its default and the largest of the three values that its script runs.
-            prior_steps=5 if smoke else 60,
-            posterior_steps=3 if smoke else 20,  # code
-            prior_kernel=partial(ula, step_size=0.4),  # code
-            posterior_kernel=partial(ula, step_size=0.1),  # code
+            prior_chain=Chain(ula, n_steps=5 if smoke else 60, step_size=0.4),  # code
+            posterior_chain=Chain(ula, n_steps=3 if smoke else 20, step_size=0.1),  # code
             lr_prior=partial(rate, 2e-5),  # code
             lr_generator=partial(rate, 1e-4),  # code
             optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999)),  # code
@@ -92,4 +90,4 @@ def latent_prior(data: str, *, smoke: bool = False) -> Recipe:
 @torch.no_grad()
 def sample(method: LatentPrior, n: int) -> Tensor:
     """Images without the noise of the generator, for latents at the ends of prior chains as in training."""
-    return method.generator(method.sample(n))
+    return method.generator(method.sample_prior(n))

@@ -145,8 +145,7 @@ def sample(method: BiSM | VaGES, n: int, *, anneal: Anneal) -> Tensor:
 
     The energy is the average of the weights.
     """
-    average: Any = method.average  # the type of a module does not know the methods of this one
-    net: CouplingEBLVM = average.module
+    net: CouplingEBLVM = method.averages["energy"].module
     like = next(net.parameters())
     factory: dict[str, Any] = {"dtype": like.dtype, "device": like.device}
     # Code: both start at 0.5 + N(0, I), v in [0, 1], and both take steps of 0.02. In our units v takes steps

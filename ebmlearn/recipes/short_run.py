@@ -8,15 +8,13 @@ Source:
 
 import math
 from functools import partial
-from typing import cast
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import ConvEnergy
 from ebmlearn.recipes._base import Recipe
-from ebmlearn.sample import NoiseStart, run
+from ebmlearn.sample import Chain, NoiseStart, ula
 
 N_FEATURES = {
     "mnist": 64,  # ours: the code's value for CIFAR-10; the paper has no MNIST
@@ -47,11 +45,9 @@ def short_run(data: str, *, smoke: bool = False) -> Recipe:
         )
         return MaximumLikelihood(
             energy,
-            NoiseStart("uniform", 1.0),  # code
-            n_steps=10 if smoke else 100,  # K: paper
-            # Code: x + ∇f(x) + 0.01 ε. Our step is x - (s²/2) ∇E(x) + σ ε.
-            step_size=math.sqrt(2),
-            noise_scale=0.01,
+            NoiseStart("uniform", 1.0, shape),  # code
+            # K: paper. Code: x + ∇f(x) + 0.01 ε. Our step is x - (s²/2) ∇E(x) + σ ε.
+            chain=Chain(ula, n_steps=10 if smoke else 100, step_size=math.sqrt(2), noise_scale=0.01),
             data_noise=0.03,  # code
             lr=1e-4,  # code: Adam with its usual betas (0.9, 0.999)
         )
@@ -61,7 +57,7 @@ def short_run(data: str, *, smoke: bool = False) -> Recipe:
         source="arXiv:1904.09770, section 5.1, and github.com/enijkamp/short_run; MNIST is ours",
         data=data,
         method=method,
-        sample=sample,
+        sample=MaximumLikelihood.sample,
         batch_size=64,  # code
         # Paper: 200,000 updates, after which it lowers the learning rate and the noise on the data; since it
         # does not say how, we leave that out.
@@ -71,11 +67,3 @@ def short_run(data: str, *, smoke: bool = False) -> Recipe:
         expect=EXPECT.get(data, ""),
     )
     return recipe.tiny() if smoke else recipe
-
-
-def sample(method: MaximumLikelihood, n: int) -> Tensor:
-    """New chains from p₀ with the ``K`` of training: with another, it would be another model."""
-    weight = next(method.parameters())
-    shape = cast(ConvEnergy, method.energy).image_shape
-    like = torch.empty(n, *shape, device=weight.device, dtype=weight.dtype)
-    return run(method.kernel(), method.start.draw(like), method.n_steps)

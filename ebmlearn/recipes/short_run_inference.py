@@ -20,6 +20,7 @@ from torch import Tensor
 from ebmlearn.methods import ShortRunInference
 from ebmlearn.nets import ConvLadderGenerator
 from ebmlearn.recipes._base import Recipe
+from ebmlearn.sample import Chain, ula
 
 N_IMAGES, BATCH, EPOCHS = 40_000, 100, 601  # code, for CelebA; the same number of MNIST and CIFAR-10 is ours
 
@@ -40,8 +41,9 @@ def short_run_inference(data: str, *, smoke: bool = False) -> Recipe:
         )
         return ShortRunInference(
             generator,
-            n_steps=5 if smoke else 25,  # code
-            step_size=0.05,  # code, with noise of the same scale
+            chain=Chain(
+                ula, n_steps=5 if smoke else 25, step_size=0.05
+            ),  # code, with noise of the same scale
             entropy="conditional",  # paper; not used, for nothing is tuned
             lr=rate,
             optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999)),  # code

@@ -13,16 +13,18 @@ A kernel is made by a function of an energy and keyword settings: `ula`, `mala`,
 
 from ebmlearn.sample._gibbs import GibbsEnergy, gibbs
 from ebmlearn.sample._hmc import hmc
-from ebmlearn.sample._kernel import Bounds, Info, Kernel, LangevinParts, MakeKernel, Schedule, State
+from ebmlearn.sample._kernel import Bounds, Info, Kernel, LangevinParts, MakeKernel, State
 from ebmlearn.sample._mala import mala
 from ebmlearn.sample._run import evaluation_mode, langevin, run
 from ebmlearn.sample._ula import ula
 from ebmlearn.sample.adapt import adapt_step_size
+from ebmlearn.sample.chain import Chain
 from ebmlearn.sample.keep import positions
 from ebmlearn.sample.start import DataStart, NoiseStart, ReplayBuffer, Start
 
 __all__ = [
     "Bounds",
+    "Chain",
     "DataStart",
     "GibbsEnergy",
     "Info",
@@ -31,7 +33,6 @@ __all__ = [
     "MakeKernel",
     "NoiseStart",
     "ReplayBuffer",
-    "Schedule",
     "Start",
     "State",
     "adapt_step_size",

@@ -10,13 +10,13 @@ from ebmlearn.sample._kernel import (
     Bounds,
     Info,
     Kernel,
-    Schedule,
     State,
     check_bounds,
     make_schedule,
     metropolis,
     normal_like,
 )
+from ebmlearn.schedules import Schedule
 
 
 def hmc(

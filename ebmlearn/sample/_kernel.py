@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from ebmlearn.energy import Energy
-
-Schedule = Callable[[int], float]
-"""Function of the step number, from 0, that gives the value of a setting at this step."""
+from ebmlearn.schedules import Schedule
 
 Bounds = tuple[float, float]
 """Lowest and highest value of every coordinate."""

@@ -8,13 +8,13 @@ from ebmlearn.sample._kernel import (
     Bounds,
     Info,
     Kernel,
-    Schedule,
     State,
     check_bounds,
     langevin_schedules,
     metropolis,
     normal_like,
 )
+from ebmlearn.schedules import Schedule
 
 
 def mala(

@@ -11,12 +11,12 @@ from ebmlearn.sample._kernel import (
     Info,
     Kernel,
     LangevinParts,
-    Schedule,
     State,
     check_bounds,
     langevin_schedules,
     normal_like,
 )
+from ebmlearn.schedules import Schedule
 
 
 def ula(

@@ -20,6 +20,17 @@ class Start(nn.Module, ABC):
     def draw(self, x_data: Tensor) -> Tensor:
         """Starting points for as many chains as the batch ``x_data`` has elements, shape ``(B, *event)``."""
 
+    def sample(self, n: int) -> Tensor:
+        """Starting points for ``n`` chains where there is no batch, shape ``(n, *event)``.
+
+        Raises:
+            ValueError: If the start has none without data, or not so many.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no starting points of its own, only those of a batch x: run the "
+            "chains from there, method.chain(method.energy, x)"
+        )
+
     def store(self, x: Tensor) -> None:
         """Take back the ends of the chains of the last draw; only a persistent start keeps them."""
         return
@@ -31,18 +42,24 @@ class NoiseStart(Start):
     Args:
         law: ``"uniform"`` on ``[-scale, scale]`` or ``"normal"`` with standard deviation ``scale``.
         scale: Half-width or standard deviation, > 0.
+        event_shape: Shape of an event, which only `sample` needs: `draw` sees it in the data.
 
     Raises:
         ValueError: If ``law`` or ``scale`` is off.
     """
 
-    def __init__(self, law: str = "uniform", scale: float = 1.0) -> None:
+    like: Tensor
+
+    def __init__(
+        self, law: str = "uniform", scale: float = 1.0, event_shape: tuple[int, ...] | None = None
+    ) -> None:
         super().__init__()
         if law not in ("uniform", "normal"):
             raise ValueError(f"law is {law!r}; expected 'uniform' or 'normal'")
         if not scale > 0:
             raise ValueError(f"scale is {scale}; expected a number > 0")
-        self.law, self.scale = law, float(scale)
+        self.law, self.scale, self.event_shape = law, float(scale), event_shape
+        self.register_buffer("like", torch.zeros(()), persistent=False)  # follows the method's device
 
     def draw(self, x_data: Tensor) -> Tensor:
         """Noise of the shape, dtype and device of ``x_data``."""
@@ -50,6 +67,19 @@ class NoiseStart(Start):
         if self.law == "normal":
             return noise.normal_(0, self.scale)
         return noise.uniform_(-self.scale, self.scale)
+
+    def sample(self, n: int) -> Tensor:
+        """Noise of shape ``(n, *event_shape)``.
+
+        Raises:
+            ValueError: If the shape of an event is not known.
+        """
+        if self.event_shape is None:
+            raise ValueError(
+                "this start does not know the shape of an event: build it with it, such as "
+                "NoiseStart(event_shape=(2,)), or draw(x) it like a batch of data"
+            )
+        return self.draw(self.like.expand(n, *self.event_shape))
 
     def extra_repr(self) -> str:
         return f"law={self.law!r}, scale={self.scale}"
@@ -106,6 +136,16 @@ class ReplayBuffer(Start):
             fresh = torch.rand(len(x), device=x.device) < self.restart
             x[fresh] = self.noise.draw(x[fresh])
         return x
+
+    def sample(self, n: int) -> Tensor:
+        """The states of ``n`` different chains of the bank, drawn at random; the bank stays as it is.
+
+        Raises:
+            ValueError: If the bank is smaller.
+        """
+        if not 1 <= n <= len(self.x):
+            raise ValueError(f"asked for {n} chains; the buffer holds {len(self.x)}")
+        return self.x[torch.randperm(len(self.x), device=self.x.device)[:n]]
 
     def store(self, x: Tensor) -> None:
         """Write the ends of the chains into the slots they came from, shape ``(B, *event)``.

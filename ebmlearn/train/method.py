@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ebmlearn.sample import Schedule
+from ebmlearn.schedules import Schedule, describe_schedule
 from ebmlearn.train import ranks
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
@@ -27,7 +27,8 @@ class Method(nn.Module, ABC):
         self.optimizers: dict[str, torch.optim.Optimizer] = {}
         self.lr_schedules: dict[str, Schedule] = {}
         self.updates: dict[str, int] = {}
-        self.followers: dict[str, tuple[AveragedModel, nn.Module]] = {}
+        self.averages = Averages()
+        self._followed: dict[str, tuple[nn.Module, float]] = {}
         self.accelerator: Any = None
 
     @abstractmethod
@@ -50,22 +51,21 @@ class Method(nn.Module, ABC):
         self.lr_schedules[name] = schedule
         self.updates[name] = 0
 
-    def add_average(self, name: str, net: nn.Module, decay: float | None) -> AveragedModel | None:
-        """A moving average of a net's weights (see `weight_average`) that ``update(name, ...)`` moves.
+    def add_average(self, name: str, net: nn.Module, decay: float | None) -> None:
+        """Keep a moving average of a net's weights as ``averages[name]``, which ``update(name, ...)`` moves.
+
+        See `weight_average`.
 
         Args:
             name: Of the optimiser whose updates it follows.
             net: The net to follow.
-            decay: Weight of the past, in (0, 1); None: no average, and None is returned.
+            decay: Weight of the past, in (0, 1); None: no average.
 
         Raises:
             ValueError: If ``decay`` is not in (0, 1).
         """
-        if decay is None:
-            return None
-        average = weight_average(net, decay)
-        self.followers[name] = average, net
-        return average
+        if decay is not None:
+            self.averages[name], self._followed[name] = weight_average(net, decay), (net, decay)
 
     def update(self, name: str, loss: Tensor) -> None:
         """One optimiser step down the gradient of ``loss``, with several ranks of its mean over them; then
@@ -96,9 +96,8 @@ class Method(nn.Module, ABC):
             raise FloatingPointError(f"the loss of {name!r} is {loss.item()}; its update was not made")
         optimizer.step()
         self.updates[name] += 1
-        if name in self.followers:
-            average, net = self.followers[name]
-            average.update_parameters(net)
+        if name in self._followed:
+            self.averages[name].update_parameters(self._followed[name][0])
 
     def _average_gradients(self, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
         """Gradients become their means over ranks, and so does the loss, in one reduction: if it is not
@@ -125,7 +124,10 @@ class Method(nn.Module, ABC):
             if isinstance(value, (bool, int, float, str, tuple)) or callable(value):
                 found[name] = describe(value)
         for name, module in self.named_children():
-            found[name] = repr(module)
+            if module is not self.averages:
+                found[name] = repr(module)
+        for name in self.averages:
+            found[f"average of {name}"] = f"decay {self._followed[name][1]}"
         for name, optimizer in self.optimizers.items():
             defaults = {k: v for k, v in optimizer.defaults.items() if k != "lr"}
             found[f"optimizer of {name}"] = f"{type(optimizer).__name__}({defaults})"
@@ -142,29 +144,25 @@ class Method(nn.Module, ABC):
         self.updates = dict(state["updates"])
 
 
+class Averages(nn.ModuleDict):
+    """Averages of weights, by the name of the net that they follow; each is a module with its ``forward``."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            kept = f"there are those of {', '.join(self)}" if len(self) else "there are none"
+            raise KeyError(f"no average of {name!r} is kept; {kept}. Pass ema=0.99 to the method to keep one")
+        return super().__getitem__(name)
+
+
 def describe(value: Any) -> str:
-    """A setting as text: the values of a schedule, the name and settings of another function."""
+    """A setting as text: a value by its ``repr``, a function by its name, a ``partial`` by both."""
     if isinstance(value, partial):
-        settings = ", ".join(f"{k}={describe(v)}" for k, v in sorted(value.keywords.items()))
-        return f"{describe(value.func)}({settings})"
-    if not callable(value) or isinstance(value, nn.Module):
-        return repr(value)
-    try:
-        return describe_schedule(value)
-    except Exception:  # whatever a function of something else raises when it is given a number
-        return getattr(value, "__qualname__", type(value).__name__)
-
-
-def describe_schedule(schedule: Schedule) -> str:
-    """A schedule as text, by some of its values: code cannot be compared, values can."""
-
-    def value(t: int) -> str:
-        try:
-            return f"{schedule(t):.6g}"
-        except (LookupError, ArithmeticError, ValueError):  # past the run's last step: a table ends
-            return "undefined"
-
-    return ", ".join(f"{t}: {value(t)}" for t in (0, 1, 10, 100, 1000, 10_000))
+        settings = [describe(v) for v in value.args]
+        settings += [f"{k}={describe(v)}" for k, v in sorted(value.keywords.items())]
+        return f"{describe(value.func)}({', '.join(settings)})"
+    if callable(value) and (hasattr(value, "__qualname__") or type(value).__repr__ is object.__repr__):
+        return getattr(value, "__qualname__", type(value).__qualname__)
+    return repr(value)
 
 
 def weight_average(net: nn.Module, decay: float) -> AveragedModel:
