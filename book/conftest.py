@@ -65,7 +65,7 @@ def _compare(self, test, ref, skip_compare=None):
 
 
 def _settle(new, stored, tol):
-    for key in ("text", "text/plain"):
+    for key in ("text", "text/plain", "text/markdown"):
         a, b = new.get(key), stored.get(key)
         if isinstance(a, str) and isinstance(b, str) and close(a, b, tol):
             new[key] = b
