@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules import module as torch_module
+from torch.optim.swa_utils import AveragedModel
 
 from ebmlearn import speed
 
@@ -28,13 +30,17 @@ def evaluate(energy: Energy, x: Tensor) -> Tensor:
             bfloat16 under `Speed(precision="bf16") <ebmlearn.speed.Speed>`.
     """
     value = energy(x) if speed.current().precision == "float32" else _in_bf16(energy, x)
+    _check_shape(value, x)
+    return value
+
+
+def _check_shape(value: Tensor, x: Tensor) -> None:
     if value.shape != x.shape[:1]:
         raise ValueError(
             f"the energy returned shape {tuple(value.shape)} for x of shape {tuple(x.shape)}; expected "
             f"one number for each element of the batch, shape ({x.shape[0] if x.ndim else 'B'},). "
             "A last layer that gives (B, 1) needs .squeeze(-1)."
         )
-    return value
 
 
 def _in_bf16(energy: Energy, x: Tensor) -> Tensor:
@@ -53,6 +59,10 @@ def _in_bf16(energy: Energy, x: Tensor) -> Tensor:
 def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tensor, Tensor]:
     """Energy and its gradient with respect to ``x``; works under ``torch.no_grad``.
 
+    The gradient is that of automatic differentiation. An energy that knows it in closed form may offer a
+    method ``value_and_slope(x) -> (E, dE/dx)``, which then answers unless ``create_graph``, or None where it
+    does not apply. Small nets take half the time: `MLPEnergy <ebmlearn.nets.MLPEnergy>` has one.
+
     Args:
         energy: The energy.
         x: Batch, shape ``(B, *event)``; not modified, and no gradient is accumulated in it or in any
@@ -70,6 +80,8 @@ def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tens
         >>> grad(lambda x: 0.5 * x.square().sum(1), x)
         (tensor([2.5000]), tensor([[1., 2.]]))
     """
+    if not create_graph and (known := _in_closed_form(energy, x)) is not None:
+        return known
     with torch.enable_grad():
         if not (create_graph and x.requires_grad):
             x = x.detach().requires_grad_()
@@ -81,6 +93,42 @@ def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tens
             )
         (slope,) = torch.autograd.grad(value, x, torch.ones_like(value), create_graph=create_graph)
     return (value, slope) if create_graph else (value.detach(), slope)
+
+
+def _in_closed_form(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """What ``energy.value_and_slope`` answers, detached; None: nothing."""
+    if type(energy) is AveragedModel and calls_forward_only(energy):
+        energy = energy.module
+    value_and_slope = getattr(energy, "value_and_slope", None)
+    if value_and_slope is None:
+        return None
+    with torch.no_grad(), speed.autocast(x.device):
+        found = value_and_slope(x.detach())
+    if found is not None:
+        _check_shape(found[0], x)
+    return found
+
+
+def calls_forward_only(*modules: nn.Module) -> bool:
+    """Whether a call of each of these modules is its class's ``forward`` and nothing else, so that a closed
+    form may stand for it: no hook, its own or of all modules, and no other ``forward`` in the instance.
+
+    Hooks of all modules that come before a call do not count: `run <ebmlearn.sample.run>` itself has one, to
+    see which nets a chain calls.
+    """
+    return not (
+        torch_module._global_forward_hooks
+        or torch_module._global_backward_hooks
+        or torch_module._global_backward_pre_hooks
+        or any(
+            m._forward_hooks
+            or m._forward_pre_hooks
+            or m._backward_hooks
+            or m._backward_pre_hooks
+            or "forward" in vars(m)
+            for m in modules
+        )
+    )
 
 
 class ExactEnergy(nn.Module, ABC):

@@ -2,9 +2,28 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+aten = torch.ops.aten
+
+WAY_BACK: dict[type[nn.Module], Callable[[Any, Tensor, Tensor, Tensor], Tensor]] = {
+    nn.Linear: lambda layer, slope, x, y: slope @ layer.weight,
+    nn.SiLU: lambda layer, slope, x, y: aten.silu_backward(slope, x),
+    nn.ReLU: lambda layer, slope, x, y: aten.threshold_backward(slope, x, 0),
+    nn.LeakyReLU: lambda layer, slope, x, y: aten.leaky_relu_backward(slope, x, layer.negative_slope, False),
+    nn.ELU: lambda layer, slope, x, y: aten.elu_backward(slope, layer.alpha, 1, 1, False, x),
+    nn.GELU: lambda layer, slope, x, y: aten.gelu_backward(slope, x, approximate=layer.approximate),
+    nn.Softplus: lambda layer, slope, x, y: aten.softplus_backward(slope, x, layer.beta, layer.threshold),
+    nn.Tanh: lambda layer, slope, x, y: aten.tanh_backward(slope, y),
+    nn.Sigmoid: lambda layer, slope, x, y: aten.sigmoid_backward(slope, y),
+}
+"""From the gradient by what a layer gives, ``y``, to that by what it is given, ``x``: ``(layer, gradient, x, y)``.
+
+The kernels are those of automatic differentiation, so the results are its own. Keys are exact types: a
+subclass may do anything."""
 
 
 def hidden_layers(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import Readout, hidden_layers
+from ebmlearn.energy.base import calls_forward_only
+from ebmlearn.nets._layers import WAY_BACK, Readout, hidden_layers
 
 
 class MLPEnergy(nn.Module):
@@ -63,6 +64,52 @@ class MLPEnergy(nn.Module):
         if self.reference_std is not None:
             energy = energy + 0.5 * x.square().sum(1) / self.reference_std**2
         return energy
+
+    def value_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Energy and gradient in ``x`` in closed form, for `grad <ebmlearn.energy.grad>`: the chain rule from
+        layer to layer, without a graph.
+
+        Returns:
+            ``(E, dE/dx)`` of shapes ``(B,)`` and ``(B, *event)``; None if the energy is not, or may not be,
+            what `forward` says of layers whose derivative is known here, or ``x`` is not for this net.
+        """
+        if not self._has_closed_form() or x.flatten(1).shape[1] != self.dim:
+            return None
+        point = x.flatten(1)
+        y = point
+        if self.frequencies.numel():
+            phase = point @ self.frequencies
+            sin, cos = phase.sin(), phase.cos()
+            y = torch.cat([point, sin, cos], 1)
+        *hidden, readout = self.net
+        passed = []
+        for layer in hidden:
+            y = layer.forward(given := y)
+            passed.append((layer, given, y))
+        value = readout.forward(y)
+        slope = readout.weight.expand(len(x), -1)
+        for layer, given, y in reversed(passed):
+            slope = WAY_BACK[type(layer)](layer, slope.to(y.dtype), given, y)  # under autocast, types change
+        if self.frequencies.numel():
+            slope, by_sin, by_cos = slope.split([self.dim, *2 * [self.frequencies.shape[1]]], 1)
+            slope = slope + (by_sin * cos - by_cos * sin) @ self.frequencies.t()
+        if self.reference_std is not None:
+            value = value + 0.5 * point.square().sum(1) / self.reference_std**2
+            slope = slope + point / self.reference_std**2
+        return value, slope.to(x.dtype).view_as(x)
+
+    def _has_closed_form(self) -> bool:
+        """A subclass, a hook, an exchanged layer or one that works in place could make it another energy."""
+        if type(self).forward is not MLPEnergy.forward or type(self.net) is not nn.Sequential:
+            return False
+        kinds = [type(layer) for layer in self.net]
+        return (
+            len(kinds) > 1
+            and kinds[-1] is Readout
+            and all(kind in WAY_BACK for kind in kinds[:-1])
+            and not any(getattr(layer, "inplace", False) for layer in self.net)
+            and calls_forward_only(self, self.net, *self.net)
+        )
 
     def extra_repr(self) -> str:
         return f"reference_std={self.reference_std}"
