@@ -267,6 +267,12 @@ def test_an_energy_of_ones_own_may_offer_a_closed_form():
     energy.offer = lambda x: (x.sum(1, keepdim=True), x)
     with pytest.raises(ValueError, match=r"returned shape \(5, 1\)"):
         grad(energy, x)
+    energy.offer = lambda x: (x.sum(1), x.sum(1, keepdim=True))
+    with pytest.raises(ValueError, match=r"a gradient of shape \(5, 1\) for x of shape \(5, 2\)"):
+        grad(energy, x)
+    energy.offer = lambda x: (x.sum(1).bfloat16(), x)
+    with pytest.raises(ValueError, match="in bfloat16"), Speed(precision="bf16").active(x.device):
+        grad(energy, x)
     energy.offer = lambda x: None
     torch.testing.assert_close(grad(energy, x)[1], 6 * x.detach())
 

@@ -30,30 +30,30 @@ def evaluate(energy: Energy, x: Tensor) -> Tensor:
             bfloat16 under `Speed(precision="bf16") <ebmlearn.speed.Speed>`.
     """
     value = energy(x) if speed.current().precision == "float32" else _in_bf16(energy, x)
-    _check_shape(value, x)
+    _check(value, x)
     return value
 
 
-def _check_shape(value: Tensor, x: Tensor) -> None:
+def _in_bf16(energy: Energy, x: Tensor) -> Tensor:
+    """The energy under autocast, which the derivative is not: it goes the way back that was recorded."""
+    with speed.autocast(x.device):
+        return energy(x)
+
+
+def _check(value: Tensor, x: Tensor) -> None:
+    """What `evaluate` raises."""
+    if value.dtype == torch.bfloat16 and speed.current().precision == "bf16":
+        raise ValueError(
+            "the energy came out in bfloat16, whose 8 bits cannot hold the differences that learning needs. "
+            "Compute its last layer and its sums in float32, after .float() and within "
+            'torch.autocast(x.device.type, enabled=False); or leave out precision="bf16".'
+        )
     if value.shape != x.shape[:1]:
         raise ValueError(
             f"the energy returned shape {tuple(value.shape)} for x of shape {tuple(x.shape)}; expected "
             f"one number for each element of the batch, shape ({x.shape[0] if x.ndim else 'B'},). "
             "A last layer that gives (B, 1) needs .squeeze(-1)."
         )
-
-
-def _in_bf16(energy: Energy, x: Tensor) -> Tensor:
-    """The energy under autocast, which the derivative is not: it goes the way back that was recorded."""
-    with speed.autocast(x.device):
-        value = energy(x)
-    if value.dtype == torch.bfloat16:
-        raise ValueError(
-            "the energy came out in bfloat16, whose 8 bits cannot hold the differences that learning needs. "
-            "Compute its last layer and its sums in float32, after .float() and within "
-            'torch.autocast(x.device.type, enabled=False); or leave out precision="bf16".'
-        )
-    return value
 
 
 def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tensor, Tensor]:
@@ -73,7 +73,8 @@ def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tens
         ``(E, dE/dx)`` of shapes ``(B,)`` and ``(B, *event)``; detached unless ``create_graph``.
 
     Raises:
-        ValueError: If the energy has the wrong shape (see `evaluate`) or does not depend on ``x``.
+        ValueError: If the energy, or the gradient that it offers, has the wrong shape (see `evaluate`), or if
+            the energy does not depend on ``x``.
 
     Example:
         >>> x = torch.tensor([[1.0, 2.0]])
@@ -106,7 +107,13 @@ def _in_closed_form(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor] | None:
     with torch.no_grad(), speed.autocast(x.device):
         found = value_and_slope(x.detach())
     if found is not None:
-        _check_shape(found[0], x)
+        value, slope = found
+        _check(value, x)
+        if slope.shape != x.shape:
+            raise ValueError(
+                f"value_and_slope returned a gradient of shape {tuple(slope.shape)} for x of shape "
+                f"{tuple(x.shape)}; expected the shape of x"
+            )
     return found
 
 

@@ -94,10 +94,12 @@ class MLPEnergy(nn.Module):
             slope = step(slope)
         if n_fourier:
             slope, by_sin, by_cos = slope.split([self.dim, n_fourier, n_fourier], 1)
-            slope = slope + (by_sin * cos - by_cos * sin) @ self.frequencies.t()
+            by_phase = (by_sin * cos - by_cos * sin) @ self.frequencies.t()
         if self.reference_std is not None:
             value = value + 0.5 * point.square().sum(1) / self.reference_std**2
-            slope = slope + point / self.reference_std**2
+            slope = slope + point * (1 / self.reference_std**2)
+        if n_fourier:  # last, as in automatic differentiation: sums in its order are its sums to the last bit
+            slope = slope + by_phase
         return value, slope.to(x.dtype).view_as(x)
 
     def _is_as_built(self) -> bool:
