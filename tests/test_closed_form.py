@@ -329,11 +329,12 @@ def test_dropout_in_a_perceptron_is_off_in_a_chain():
     assert net.net[1].training
 
 
+@pytest.mark.parametrize("settings", [{}, {"n_fourier": 3, "reference_std": 1.5}], ids=["plain", "whole"])
 @pytest.mark.parametrize("own", [False, True], ids=["speed", "autocast of one's own"])
 @pytest.mark.parametrize("name", ACTIVATIONS)
-def test_in_bf16_it_is_what_automatic_differentiation_gives(name, own, no_autograd):
+def test_in_bf16_it_is_what_automatic_differentiation_gives(name, own, settings, no_autograd):
     """To the rounding of bfloat16, whose 8 bits are 0.4 %: it is taken, computes in them, ends in float32."""
-    net = perceptron(activation=ACTIVATIONS[name], n_fourier=3, reference_std=1.5)
+    net = perceptron(activation=ACTIVATIONS[name], **settings)
     x, cpu = torch.randn(200, 4), torch.device("cpu")
     exact = grad(net, x)
     with torch.autocast("cpu", torch.bfloat16) if own else Speed(precision="bf16").active(cpu):
