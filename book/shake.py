@@ -11,8 +11,8 @@
 A pair is an environment of a chapter: an offset to every `el.seed` on the
 machine's own arithmetic, or the stored seeds and the arithmetic of another
 processor. A check is an assert of a chapter, a row of claims, or a test
-marked `statistical`. It must hold in seven of eight pairs, or say how often
-it does: an assert in a comment, `# shake: 6 of 8`, a row of claims in its
+marked `statistical`. It must hold in seven of eight pairs, or say how
+often it does: an assert in a comment, `# shake: 6 of 8`, a row of claims in its
 test or note, "6 of 8 seeds". The exit status is 1 if a check holds less
 often, if a statement fails, or if what a cell prints with the stored seeds
 is further from what is stored than its tag allows.
@@ -353,8 +353,8 @@ def report(table: dict) -> bool:
             mark = "fails" if pair in r["fails"] else "holds"
             print(f"    {pair} {mark}: {'; '.join(r['values'][pair])}")
     print(
-        f"\n{len(table['rows'])} checks, {len(low)} of them hold less often"
-        f" than they say; {len(over)} cells print beyond their tolerance;"
+        f"\n{len(table['rows'])} checks, {len(low)} of them hold less"
+        f" often than they say; {len(over)} cells print beyond their tolerance;"
         f" {len(table['errors'])} statements fail"
     )
     return not (low or over or table["errors"])
