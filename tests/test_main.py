@@ -21,7 +21,7 @@ from ebmlearn import __main__, runs
 from ebmlearn.commands import _results, _train
 from ebmlearn.methods import LatentPrior
 from ebmlearn.recipes import RECIPES
-from ebmlearn.train import checkpoint
+from ebmlearn.train import checkpoint, checksum
 
 NAME = "latent-prior-mnist"  # the quickest
 TRAIN = ["train", NAME, "--smoke", "--score", "0", "--every", "2", "--steps", "4"]
@@ -126,9 +126,9 @@ def test_run_json_says_what_was_run(out):
     settings = recipe.method(recipe.shape()).settings()
     assert run["settings"] == {**settings, "batch_size": str(recipe.batch_size)}
     x = recipe.load().x
-    assert run["data"] == {"images": 256, "shape": [1, 16, 16], "sha256": runs.checksum(x)}
+    assert run["data"] == {"images": 256, "shape": [1, 16, 16], "sha256": checksum(x)}
     x[7, 0, 3, 3] += 1e-6
-    assert run["data"]["sha256"] != runs.checksum(x)
+    assert run["data"]["sha256"] != checksum(x)
     (session,) = run["sessions"]
     assert session["argv"] == [*TRAIN, "--out", str(out), "--seed", "3"]
     assert session["ranks"] == 1 and run["steps"] == 4
@@ -258,7 +258,7 @@ def test_other_settings_are_refused_by_name(out, fails, monkeypatch):
     assert "smoke: checkpoint True | this run False\n" in fails(*(a for a in resume if a != "--smoke"))
     other = [a if a != NAME else "short-run-mnist" for a in resume]
     assert f"recipe: checkpoint {NAME} | this run short-run-mnist\n" in fails(*other)
-    monkeypatch.setattr(runs, "checksum", lambda x: "another")
+    monkeypatch.setattr(_train, "checksum", lambda x: "another")
     assert re.search(r"sha256: checkpoint [0-9a-f]{64} \| this run another\n", fails(*resume))
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 

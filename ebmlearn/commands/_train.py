@@ -15,7 +15,7 @@ from ebmlearn.commands._results import GRID
 from ebmlearn.progress import progress_enabled
 from ebmlearn.recipes import Recipe, find
 from ebmlearn.speed import Speed
-from ebmlearn.train import Hook, Method, checkpoint
+from ebmlearn.train import Hook, Method, checkpoint, checksum
 from ebmlearn.train.ranks import Ranks
 
 
@@ -58,7 +58,7 @@ def train(
     run: dict[str, Any] = {
         "options": options,
         "settings": {**method.settings(), "batch_size": str(recipe.batch_size)},
-        "data": {"images": len(x), "shape": list(x.shape[1:]), "sha256": runs.checksum(x)},
+        "data": {"images": len(x), "shape": list(x.shape[1:]), "sha256": checksum(x)},
         "steps": steps,
         "sessions": [*(old["sessions"] if old else []), runs.session(argv, accelerator)],
     }

@@ -12,7 +12,7 @@
 only.
 """
 
-from ebmlearn.runs._files import checksum, read, session, write
+from ebmlearn.runs._files import read, session, write
 from ebmlearn.runs._hooks import Grids, Log, Score, Trace
 
-__all__ = ["Grids", "Log", "Score", "Trace", "checksum", "read", "session", "write"]
+__all__ = ["Grids", "Log", "Score", "Trace", "read", "session", "write"]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ebmlearn import random
-from ebmlearn.random import ShuffledIndex
 from ebmlearn.train import checkpoint
+from ebmlearn.train.data import Source
 from ebmlearn.train.folder import Folder
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import RankLost, Ranks
@@ -27,7 +27,7 @@ class Record:
 
     Args:
         method: What is trained.
-        index: Order of the data; None where a function draws them.
+        source: Where its batches come from.
         settings: What identifies the run, besides the method's own settings.
         ranks: The ranks of the run.
         folder: Where checkpoints go; None: nowhere.
@@ -41,13 +41,13 @@ class Record:
     def __init__(
         self,
         method: Method,
-        index: ShuffledIndex | None,
+        source: Source,
         settings: dict[str, str],
         ranks: Ranks,
         folder: Folder | None,
         score: Callable[[Method], float] | None,
     ) -> None:
-        self.method, self.index, self.ranks, self.folder, self.score = method, index, ranks, folder, score
+        self.method, self.source, self.ranks, self.folder, self.score = method, source, ranks, folder, score
         self.settings = {**method.settings(), **settings}
         self.step, self.lowest = 0, math.inf
         self.history: dict[str, list[Tensor]] = {}
@@ -81,7 +81,7 @@ class Record:
             "ranks": self.ranks.n,
             "settings": self.settings,
             "method": self.method.state_dict(),
-            "index": None if self.index is None else self.index.state_dict(),
+            "index": self.source.state_dict(),
             "history": {name: torch.stack(values) for name, values in self.history.items()},
             "score": score,
             "lowest": self.lowest,
@@ -123,8 +123,7 @@ class Record:
         self.history = {name: list(values.cpu()) for name, values in state["history"].items()}
         if state["ranks"] == self.ranks.n:
             random.restore(state["rng"])
-            if self.index is not None:
-                self.index.load_state_dict(state["index"])
+            self.source.load_state_dict(state["index"])
             return
         self.ranks.diversify(self.method, self.step)
         if self.ranks.main:
