@@ -12,10 +12,10 @@ A pair is an environment of a chapter: an offset to every `el.seed` on the
 machine's own arithmetic, or the stored seeds and the arithmetic of another
 processor. A check is an assert of a chapter, a row of claims, or a test
 marked `statistical`. It must hold in seven of eight pairs, or say how
-often it does: an assert in a comment, `# shake: 6 of 8`, a row of claims in its
-test or note, "6 of 8 seeds". The exit status is 1 if a check holds less
-often, if a statement fails, or if what a cell prints with the stored seeds
-is further from what is stored than its tag allows.
+often it does: an assert in a comment, `# shake: 6 of 8`, a row of claims
+in its test or note, "6 of 8 seeds". The exit status is 1 if a check holds
+less often, if a statement fails, or if what a cell prints with the stored
+seeds is further from what is stored than its tag allows.
 
 Results lie in _build/shake/. One that belongs to other code, another
 environment or another version of a package is not used; what was
@@ -354,8 +354,8 @@ def report(table: dict) -> bool:
             print(f"    {pair} {mark}: {'; '.join(r['values'][pair])}")
     print(
         f"\n{len(table['rows'])} checks, {len(low)} of them hold less"
-        f" often than they say; {len(over)} cells print beyond their tolerance;"
-        f" {len(table['errors'])} statements fail"
+        f" often than they say; {len(over)} cells print beyond their"
+        f" tolerance; {len(table['errors'])} statements fail"
     )
     return not (low or over or table["errors"])
 

@@ -121,7 +121,7 @@ def test_the_average_belongs_to_the_method():
     assert method.average(torch.zeros(4, 2)).shape == (4,)
 
 
-@pytest.mark.parametrize("setting", ["steps", "every", "keep"])
+@pytest.mark.parametrize("setting", ["steps", "every", "n_checkpoints"])
 def test_counts_must_be_positive(setting):
     with pytest.raises(ValueError, match="expected steps, every, keep >= 1"):
         fit(Mean(), numbers(), **{"steps": 1, setting: 0})
