@@ -8,8 +8,8 @@
 ``samples/00001000.png``   a grid of samples at each checkpoint
 =========================  ===========================================================================
 
-`Trace`, `Grids` and `CoarseDistance` are of use in any call of `fit`. With several ranks, the hooks belong to rank 0
-only.
+`Trace`, `Grids` and `CoarseDistance` are of use in any call of `fit`. With several ranks, the hooks belong to
+rank 0 only.
 """
 
 from ebmlearn.runs._files import read, session, write
