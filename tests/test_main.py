@@ -319,9 +319,9 @@ def test_no_data_says_how_to_get_it(out, fails, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--steps", "0"], "expected steps, batch_size, every, keep >= 1; got 0"),
-        (["--every", "0"], "expected steps, batch_size, every, keep >= 1; got 4, 16, 0"),
-        (["--keep", "0"], "expected steps, batch_size, every, keep >= 1"),
+        (["--steps", "0"], "expected steps, every, keep >= 1; got 0"),
+        (["--every", "0"], "expected steps, every, keep >= 1; got 4, 0"),
+        (["--keep", "0"], "expected steps, every, keep >= 1"),
         (["--compile", "-1"], "compile is -1; expected the number of steps in a block"),
         (["--cuda-graphs"], "cuda_graphs replays compiled blocks: it needs compile > 0"),
         (["--score", "19"], "--score is 19; expected 0, for no score, or at least 20 samples"),
