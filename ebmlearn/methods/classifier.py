@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ebmlearn.nets import Classifier
+from ebmlearn.schedules import linear
 from ebmlearn.train import Method, fit
 
 
@@ -15,7 +16,7 @@ class _Classification(Method):
         super().__init__()
         self.net = net
         self._data = x, y
-        self.add_optimizer("net", net.parameters(), lambda t: 2e-3 * (1 - t / steps), torch.optim.Adam)
+        self.add_optimizer("net", net.parameters(), linear(2e-3, steps), torch.optim.Adam)
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         x, y = (values[batch] for values in self._data)
