@@ -14,6 +14,7 @@ from ebmlearn.methods import (
     NCE,
     VAE,
     BiSM,
+    Classification,
     CoopNets,
     ExactLikelihood,
     FisherCritic,
@@ -26,6 +27,7 @@ from ebmlearn.methods import (
 )
 from ebmlearn.nets import (
     EBLVM,
+    Classifier,
     ConvEncoder,
     ConvEnergy,
     ConvGenerator,
@@ -48,14 +50,19 @@ from ebmlearn.objectives import (
 from ebmlearn.posteriors import BernoulliPosterior, GaussianPosterior
 from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, ula
 from ebmlearn.schedules import inverse
-from ebmlearn.train import Method
+from ebmlearn.train import Batch, Method
+from ebmlearn.train.batch import each
 
 
 class Case(NamedTuple):
     make: Callable[[], Method]
-    data: Tensor
+    data: Batch
     steps: int = 1
     """Iterations in which every optimiser has a turn."""
+
+    def batch(self) -> Batch:
+        """The first eight data."""
+        return each(lambda x: x[:8], self.data)
 
 
 def points() -> Tensor:
@@ -259,5 +266,9 @@ METHODS = {
             lr=inverse(1e-3, 1),
         ),
         images(),
+    ),
+    "classification": Case(
+        lambda: Classification(Classifier((1, 8, 8), 3, n_features=5, width=4)),
+        (images(), torch.arange(32) % 3),
     ),
 }

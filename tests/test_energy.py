@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
-from ebmlearn.energy import DoubleWell, Gaussian, GaussianMixture, Ring, evaluate, grad
+from ebmlearn.energy import DoubleWell, Gaussian, GaussianMixture, Ring, energy_at, grad
 
 EXACT = {
     "gaussian": lambda: Gaussian(torch.tensor([0.5, -1.0]), torch.tensor([[1.0, 0.6], [0.6, 0.8]])),
@@ -51,7 +51,7 @@ def test_an_energy_of_the_wrong_shape_is_refused(shape):
     with pytest.raises(ValueError, match=r"expected one number for each element of the batch, shape \(4,\)"):
         grad(lambda x: x.sum() * torch.ones(shape), torch.randn(4, 2))
     with pytest.raises(ValueError, match="squeeze"):
-        evaluate(lambda x: torch.zeros(shape), torch.randn(4, 2))
+        energy_at(lambda x: torch.zeros(shape), torch.randn(4, 2))
 
 
 def test_an_energy_that_ignores_x_is_refused():

@@ -2,9 +2,34 @@
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+aten = torch.ops.aten
+WayBack = Callable[[Tensor], Tensor]
+
+WAY_BACK: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], WayBack]] = {
+    nn.Linear: lambda layer, x, y: lambda slope: slope @ layer.weight,
+    nn.SiLU: lambda layer, x, y: lambda slope: aten.silu_backward(slope, x),
+    nn.ReLU: lambda layer, x, y: lambda slope: aten.threshold_backward(slope, x, 0),
+    nn.LeakyReLU: lambda layer, x, y: (
+        lambda slope: aten.leaky_relu_backward(slope, x, layer.negative_slope, False)
+    ),
+    nn.ELU: lambda layer, x, y: lambda slope: aten.elu_backward(slope, layer.alpha, 1, 1, False, x),
+    nn.GELU: lambda layer, x, y: lambda slope: aten.gelu_backward(slope, x, approximate=layer.approximate),
+    nn.Softplus: lambda layer, x, y: (
+        lambda slope: aten.softplus_backward(slope, x, layer.beta, layer.threshold)
+    ),
+    nn.Tanh: lambda layer, x, y: lambda slope: aten.tanh_backward(slope, y),
+    nn.Sigmoid: lambda layer, x, y: lambda slope: aten.sigmoid_backward(slope, y),
+}
+"""A layer, what it was given and what it gave: to a function from the gradient by ``y`` to that by ``x``.
+
+The kernels are those of automatic differentiation, and so are the results. A function keeps the one tensor
+that it needs and lets the other go, since a chain is as fast as its memory is small. Keys are exact types: a
+subclass may do anything."""
 
 
 def hidden_layers(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
