@@ -13,6 +13,7 @@ from ebmlearn.evaluate import fisher
 from ebmlearn.methods import FisherCritic
 from ebmlearn.objectives import vaes
 from ebmlearn.posteriors import ExactPosterior
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 
@@ -107,7 +108,7 @@ def test_the_trained_critic_is_within_ten_percent_of_the_truth(d, spread, estima
     method = FisherCritic(
         vaes(rbm.joint, ExactPosterior(rbm), 1) if estimate else rbm,
         net(d),
-        lr=lambda t: 2e-3 * (1 - t / 1000),
+        lr=linear(2e-3, 1000),
     )
     train = data.sample(16_000)
     fit(method, train, steps=1000, batch_size=256)

@@ -11,6 +11,7 @@ from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood
 from ebmlearn.nets import RealNVP
+from ebmlearn.schedules import inverse
 from ebmlearn.targets import correlated_gaussian
 from ebmlearn.train import fit
 
@@ -121,7 +122,7 @@ def test_exact_likelihood_fits_a_correlated_gaussian():
     flow = RealNVP((2,), 2, 16)
     grid = exact.Grid(target.box, n=120)
     assert exact.kl(target, flow, grid).value == pytest.approx(-0.5 * math.log(1 - 0.8**2), abs=1e-4)
-    method = ExactLikelihood(flow, lambda q: q.log_z, lr=lambda t: 0.02 / (1 + t / 50))
+    method = ExactLikelihood(flow, lambda q: q.log_z, lr=inverse(0.02, 50))
     fit(method, target.sample, steps=200, batch_size=500)
     assert exact.kl(target, flow, grid).value < 0.01
 

@@ -18,6 +18,7 @@ from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood, FlowContrastive
 from ebmlearn.nets import MLPEnergy, RealNVP
+from ebmlearn.schedules import inverse
 from ebmlearn.targets import four_weighted_gaussians
 from ebmlearn.train import fit
 
@@ -233,8 +234,8 @@ def test_four_weighted_gaussians(seed):
         net,
         flow,
         threshold=0.62,
-        lr_energy=lambda t: 5e-3 / (1 + t / 300),
-        lr_flow=lambda t: 5e-3 / (1 + t / 300),
+        lr_energy=inverse(5e-3, 300),
+        lr_flow=inverse(5e-3, 300),
     )
     history = fit(method, target.sample, steps=1000, batch_size=250)
     grid = exact.Grid((-12, 12), n=360)

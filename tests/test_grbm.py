@@ -11,6 +11,7 @@ from ebmlearn.energy import GRBM, grad
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood
 from ebmlearn.sample import gibbs, run
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 CONVENTIONS = list(itertools.product(["x", "x/std", "x/std**2"], [(0, 1), (-1, 1)]))
@@ -221,7 +222,7 @@ def test_exact_likelihood_recovers_a_model(generator):
     x = true.sample(20_000, generator)
     rbm = GRBM.from_parameters(torch.tensor([[3.0]]), torch.tensor([-0.5]), torch.zeros(1), 0.8)
     fit(
-        ExactLikelihood(rbm, lambda net: net.log_z, lr=lambda t: 0.15 * (1 - t / 400)),
+        ExactLikelihood(rbm, lambda net: net.log_z, lr=linear(0.15, 400)),
         lambda n: x[torch.randint(len(x), (n,))],
         steps=400,
         batch_size=1000,

@@ -22,14 +22,14 @@ from ebmlearn.objectives import (
     score_matching,
     sliced_score_matching,
 )
-from ebmlearn.sample import DataStart, gibbs
+from ebmlearn.sample import Chain, DataStart, gibbs
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 D, M, STEPS = 6, 4, 600
 
 
-def lr(t: int) -> float:
-    return 0.05 * (1 - t / STEPS)
+lr = linear(0.05, STEPS)
 
 
 def normal(std: float) -> Gaussian:
@@ -38,7 +38,7 @@ def normal(std: float) -> Gaussian:
 
 METHODS = {
     "CD-5": partial(
-        MaximumLikelihood, start=DataStart(), n_steps=5, kernel=gibbs, record=squared_jump, lr=lr
+        MaximumLikelihood, start=DataStart(), chain=Chain(gibbs, n_steps=5), diagnostic=squared_jump, lr=lr
     ),
     "SM": partial(ScoreMatching, objective=score_matching, lr=lr),
     "SSM": partial(ScoreMatching, objective=sliced_score_matching, lr=lr),

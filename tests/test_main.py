@@ -76,9 +76,11 @@ def test_show_has_what_a_student_wants_to_see(capsys):
     # 3 x 3 x 3 x 128 + 128, then three times 4 x 4 x in x out + out, then 1024 x 4 x 4
     n = 3456 + 128 + sum(32 * (128 * 2**i) ** 2 + 256 * 2**i for i in range(3)) + 16384
     assert f"ConvEnergy, {n:,} parameters" in printed
-    assert "n_steps                 100" in printed
-    assert "step_size=1.4142135623730951" in printed
-    assert "n_steps=10 if smoke else 100,  # K: paper" in printed  # its code, with the comments
+    assert (
+        "chain                   Chain(ula, n_steps=100, step_size=1.4142135623730951, noise_scale=0.01)"
+        in printed
+    )
+    assert "# K: paper. Code: x + ∇f(x) + 0.01 ε." in printed  # its code, with the comments
     assert call("show", "short-run-cifar10", "--smoke") == 0
     assert "20 steps, 16 images" in capsys.readouterr().out
 

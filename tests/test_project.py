@@ -321,7 +321,7 @@ def text_files() -> list[Path]:
         out += [
             Path(folder, f)
             for f in files
-            if Path(f).suffix not in (".png", ".inv", ".pyc") and f != ".coverage"
+            if Path(f).suffix not in (".png", ".inv", ".pyc") and f not in {".coverage", *SKIPPED}
         ]
     return out
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ebmlearn import NoiseStart, fit, runs
+from ebmlearn import Chain, NoiseStart, fit, runs, ula
 from ebmlearn import random as rng
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import ConvEnergy
@@ -16,7 +16,7 @@ from ebmlearn.train import checkpoint
 
 def small():
     torch.manual_seed(0)
-    return MaximumLikelihood(ConvEnergy(1, 8, [4]), NoiseStart(), n_steps=2, step_size=0.1)
+    return MaximumLikelihood(ConvEnergy(1, 8, [4]), NoiseStart(), chain=Chain(ula, n_steps=2, step_size=0.1))
 
 
 DATA = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1

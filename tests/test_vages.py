@@ -27,6 +27,7 @@ from ebmlearn.objectives import (
     variational_free_energy,
 )
 from ebmlearn.posteriors import BernoulliPosterior, ExactPosterior, GaussianPosterior
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 OBJECTIVES = {
@@ -303,8 +304,8 @@ def test_it_fits_a_machine_with_a_learned_posterior():
             n_samples=10,
             n_steps=2,
             covariance=covariance,
-            lr=lambda t: 0.05 * (1 - t / 600),
-            lr_posterior=lambda t: 0.05 * (1 - t / 1200),
+            lr=linear(0.05, 600),
+            lr_posterior=linear(0.05, 1200),
         )
         fit(method, x, steps=600, batch_size=200)
         lost[covariance] = (truth.log_prob(x) - rbm.log_prob(x)).mean().item()
