@@ -52,6 +52,7 @@ def test_interpolation_starts_and_ends_at_its_ends(generator):
     torch.testing.assert_close(x[-1], generator(z1), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.statistical
 def test_every_point_of_an_interpolation_has_the_law_of_the_start(generator):
     """A straight line between two uniform starts would be triangular in the middle."""
     z0, z1 = generator.start.draw(torch.empty(2, 20_000, 1))
@@ -60,6 +61,7 @@ def test_every_point_of_an_interpolation_has_the_law_of_the_start(generator):
     assert stats.kstest(middle.flatten().numpy(), law.cdf).pvalue > 1e-6
 
 
+@pytest.mark.statistical
 def test_noise_adds_its_variance():
     generator = ShortRunGenerator(quadratic, NoiseStart("normal"), n_steps=1, step_size=0.5, noise_scale=0.5)
     x = generator(torch.zeros(100_000, 1))
@@ -78,6 +80,7 @@ def test_bad_arguments_are_refused(generator):
         uniform.interpolate(torch.full((1, 2), 2.0), torch.zeros(1, 2), 3)
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_perfect_samples_come_from_a_wrong_energy():
     """Four weighted Gaussians: noise starts pass the two-sample test at a KL above 5."""
