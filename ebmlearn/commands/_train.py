@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import ebmlearn
-from ebmlearn import runs
+from ebmlearn import random, runs
 from ebmlearn.commands._results import GRID
 from ebmlearn.progress import progress_enabled
 from ebmlearn.recipes import Recipe, find
 from ebmlearn.speed import Speed
-from ebmlearn.train import Hook, Method, checkpoint, checksum
+from ebmlearn.train import Hook, Method, checkpoint, checksum, fit
 from ebmlearn.train.ranks import Ranks
 
 
@@ -52,7 +51,7 @@ def train(
     n, least = criterion if criterion is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
     if n and n < least:
         raise ValueError(f"--criterion is {n}; expected 0, for none, or at least {least} samples")
-    ebmlearn.seed(seed)
+    random.seed(seed)
     method = recipe.method((x.shape[1], x.shape[2], x.shape[3]))
     steps = steps if steps is not None else (old["steps"] if old else recipe.steps)
     run: dict[str, Any] = {
@@ -64,7 +63,7 @@ def train(
     }
     ranks.on_main(lambda: _begin(out / "run.json", run, old))
     every = every if every is not None else (10 if smoke else 1000)
-    ebmlearn.fit(
+    fit(
         method,
         x,
         steps=steps,
