@@ -2,14 +2,16 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ebmlearn.evaluate.claims import VERDICTS, ClaimError, Claims, Measured, collect, table
+from ebmlearn.evaluate.claims import HERE, VERDICTS, ClaimError, Claims, Measured, collect, table
 from ebmlearn.evaluate.quadrature import Estimate
 
 NAN, INF = math.nan, math.inf
@@ -280,3 +282,58 @@ def test_in_a_notebook_the_rows_are_the_metadata_of_a_markdown_table(tmp_path):
 def test_a_folder_without_notebooks_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no \.ipynb"):
         collect(tmp_path)
+
+
+# the chapters
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = sorted(p.stem for p in (ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
+ON_NO_PAPER = {"01", "03", "04", "07", "22"}  # foundations, and how to train
+WAITING = {"05", "06", "08", "11", "13", "14", "17", "18"}  # their tables are still typed
+SOURCES = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+ROWS = collect(ROOT / "book")
+
+
+def missing(held_by: str) -> str | None:
+    """Why nothing holds a number; None if something does."""
+    if held_by == HERE:
+        return None
+    name, _, test = held_by.partition("::")
+    path = ROOT / name
+    if not path.is_file():
+        return f"there is no file {name}"
+    if name.startswith("tests/") and not re.search(rf"^def {test or 'test_'}\b", path.read_text(), re.M):
+        return f"{name} has no test {test}"
+    return None
+
+
+@pytest.mark.parametrize("chapter", [c for c in CHAPTERS if c[:2] not in ON_NO_PAPER | WAITING])
+def test_every_chapter_on_a_paper_has_rows(chapter):
+    assert [row for row in ROWS if row["chapter"] == chapter]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['chapter']}: {row['claim'][:40]}")
+def test_a_stored_row_holds_and_names_what_holds_it(row):
+    assert row["verdict"] in VERDICTS
+    assert row["held"]
+    assert row["verdict"] == "not tested" or any(m["must_be"] for m in row["measured"])
+    assert [why for m in row["measured"] if (why := missing(m["held_by"]))] == []
+    known = re.findall(r"^@\w+\{(\w+),|arXiv:([\d.]+)", SOURCES, re.M)
+    assert set(row["papers"]) <= {name for pair in known for name in pair}
+
+
+@pytest.mark.parametrize(
+    ("held_by", "why"),
+    [
+        (HERE, None),
+        ("book/anomaly_mnist.json", None),
+        ("book/anomaly.json", "no file"),
+        ("tests/test_claims.py::test_a_folder_without_notebooks_is_refused", None),
+        ("tests/test_claims.py::test_a_folder", "no test"),
+        ("tests/test_claim.py::test_a_folder", "no file"),
+        ("somewhere", "no file"),
+    ],
+)
+def test_what_is_said_to_hold_a_number_is_looked_for(held_by, why):
+    found = missing(held_by)
+    assert found is None if why is None else why in found

@@ -342,6 +342,15 @@ def test_close(a, b, percent, expected):
     assert tolerance.close(b, a, percent / 100) is expected
 
 
+@pytest.mark.parametrize("mime", ["text", "text/plain", "text/markdown"])
+def test_what_is_close_is_made_equal_in_every_form_of_text(mime):
+    new = {mime: "| KL 1.03 |"}
+    tolerance._settle(new, {mime: "| KL 1.00 |"}, 0.05)
+    assert new == {mime: "| KL 1.00 |"}
+    tolerance._settle(new, {mime: "| KL 1.10 |"}, 0.05)
+    assert new == {mime: "| KL 1.00 |"}
+
+
 CELLS = {
     "exact": ([], "print(0.501)", "0.501\n"),
     "exact, off": ([], "print(0.502)", "0.501\n"),

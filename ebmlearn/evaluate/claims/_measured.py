@@ -22,7 +22,7 @@ class Measured:
     Args:
         label: What the number is; empty if the text of the row says it.
         value: A number; several, one for each run (a sequence, an array or a tensor); or an estimate with
-            ``value`` and ``error``, such as that of `exact.kl`. Kept as a tuple; whole numbers stay whole.
+            ``value`` and ``error``, as those by quadrature. Kept as a tuple; whole numbers stay whole.
         unit: Such as ``"nats"``.
         above: The number must be larger. None: no such bound.
         below: The number must be smaller. None: no such bound.
