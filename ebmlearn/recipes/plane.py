@@ -4,8 +4,8 @@
     method, history = PLANE["persistent chains"].train(target)
     exact.kl(target, PLANE["persistent chains"].model(method), exact.Grid((-10, 10), n=300))
 
-Energies are perceptrons with a Gaussian reference, so that methods differ by what they do with them. ``kl`` of a
-recipe is the range of that divergence over five seeds: what was measured, not what is wished for. Some of the
+Energies are perceptrons with a Gaussian reference, so that methods differ by what they do with them. ``kl`` of
+a recipe is the range of that divergence over five seeds: what was measured, not what is wished for. Some of the
 ranges are bad, and stay so: to show them is what the table is for.
 """
 
@@ -115,8 +115,8 @@ def by_chains(start: Callable[[], Start]) -> Callable[[ExactEnergy, int], Method
 
 
 def short_run(target: ExactEnergy, steps: int) -> Method:
-    """Chains from noise, which must reach the modes by themselves: with Fourier features the energy becomes so rough
-    on their way that a divergence means nothing."""
+    """Chains from noise, which must reach the modes by themselves. With Fourier features the energy would become
+    so rough on their way that its divergence is in the thousands of nats."""
     start = NoiseStart("normal", SPREAD, (2,))
     return MaximumLikelihood(net(0), start, chain=LONG_STEPS, lr=linear(3e-3, steps), ema=0.99)
 
