@@ -4,9 +4,9 @@
     method, history = PLANE["persistent chains"].train(target)
     exact.kl(target, PLANE["persistent chains"].model(method), exact.Grid((-10, 10), n=300))
 
-Energies are perceptrons with a Gaussian reference, so that methods differ by what they do with them. ``kl`` of
-a recipe is the range of that divergence over five seeds: what was measured, not what is wished for. Some of the
-ranges are bad, and stay so: to show them is what the table is for.
+Energies are perceptrons with a Gaussian reference, so that methods differ by what they do with them. ``kl``
+of a recipe is the range of that divergence over three seeds: what was measured, not what is wished for. Some
+of the ranges are bad, and stay so: to show them is what the table is for.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,7 +65,7 @@ class PlaneRecipe:
         batch_size: Points in a batch.
         model: ``model(method)`` is the density to judge, as an energy: that of the average of the weights
             where the method keeps one; for a generator the marginal of ``x``.
-        kl: Least and largest ``KL(target ‖ model)`` in nats over the seeds 0 to 4, for each target.
+        kl: Least and largest ``KL(target ‖ model)`` in nats over the seeds 0 to 2, for each target.
     """
 
     make: Callable[[ExactEnergy, int], Method]
@@ -115,8 +115,8 @@ def by_chains(start: Callable[[], Start]) -> Callable[[ExactEnergy, int], Method
 
 
 def short_run(target: ExactEnergy, steps: int) -> Method:
-    """Chains from noise, which must reach the modes by themselves. With Fourier features the energy would become
-    so rough on their way that its divergence is in the thousands of nats."""
+    """Chains from noise, which must reach the modes by themselves. With Fourier features the energy would
+    become so rough on their way that its divergence is in the thousands of nats."""
     start = NoiseStart("normal", SPREAD, (2,))
     return MaximumLikelihood(net(0), start, chain=LONG_STEPS, lr=linear(3e-3, steps), ema=0.99)
 
