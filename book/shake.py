@@ -76,7 +76,10 @@ SHORT = {"chapters": ["01", "05"], "seeds": [1000], "pairs": ["default"]}
 DISTRIBUTIONS = "torch", "numpy", "scikit-learn", "ipython"
 RATE = re.compile(r"\b(\d+) of (\d+) (?:other )?seeds\b")
 TIMEOUT = 3600
-PYTEST = (
+PYTEST = [
+    *("-m", "pytest", "-q", "-m", "statistical", "-p", "no:cacheprovider"),
+    "--continue-on-collection-errors",
+]
     "-m",
     "pytest",
     "-q",
