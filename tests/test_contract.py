@@ -1,5 +1,6 @@
 """What every method must keep: the contract."""
 
+import inspect
 import os
 import socket
 
@@ -10,7 +11,7 @@ from methods import METHODS
 from torch.nn.modules.module import register_module_forward_hook
 
 from ebmlearn import methods
-from ebmlearn.sample import _hmc, _mala, _ula
+from ebmlearn.sample import Chain, _hmc, _mala, _ula
 from ebmlearn.train import Method, checkpoint, fit
 from ebmlearn.train.batch import each, parts, spell
 
@@ -64,22 +65,27 @@ def test_every_parameter_of_every_optimiser_gets_a_gradient_and_moves(case):
     assert not any(torch.equal(p, b) for p, b in zip(owned, before, strict=True))
 
 
-@pytest.mark.parametrize("name", [k for k, c in METHODS.items() if getattr(c.make(), "ema", None)])
-def test_the_average_follows_the_weights(name):
-    """The first update copies, each further one is the recursion of the moving average."""
+AVERAGED = [(k, name) for k, case in METHODS.items() for name in case.make().averages]
+
+
+@pytest.mark.parametrize(("name", "net"), AVERAGED)
+def test_the_average_follows_the_weights(name, net):
+    """Under the name of the net; the first update copies, each further one is the recursion, here of 0.9."""
     method, batch = METHODS[name].make(), METHODS[name].batch()
-    nets, averages = [method.energy], [method.average]
-    if hasattr(method, "generator_average"):
-        nets.append(method.generator)
-        averages.append(method.generator_average)
     weights = []
     for _ in range(2):
         method.step(batch)
-        weights.append([p.clone() for net in nets for p in net.parameters()])
-    moved = [p for average in averages for p in average.parameters()]
-    for average, first, second in zip(moved, *weights, strict=True):
+        weights.append([p.clone() for p in getattr(method, net).parameters()])
+    for average, first, second in zip(method.averages[net].parameters(), *weights, strict=True):
         assert not torch.equal(first, second)
-        torch.testing.assert_close(average, method.ema * first + (1 - method.ema) * second)
+        torch.testing.assert_close(average, 0.9 * first + 0.1 * second)
+
+
+def test_every_method_that_takes_a_decay_keeps_its_averages():
+    known = {
+        m for m in vars(methods).values() if isinstance(m, type) and "ema" in inspect.signature(m).parameters
+    }
+    assert known == {type(METHODS[name].make()) for name, _ in AVERAGED}
 
 
 def test_the_table_has_every_method():
@@ -117,7 +123,8 @@ def test_chains_leave_no_gradient_and_see_nets_in_evaluation_mode(case, monkeypa
         monkeypatch.setattr(kernel, "grad", spy)
     batch = case.batch()
     method.step(batch)
-    assert (modes or not hasattr(method, "kernel")) and not any(modes)
+    runs_chains = any(isinstance(value, Chain) for value in vars(method).values())
+    assert bool(modes) == runs_chains and not any(modes)
     assert all(p.grad is None for p in method.parameters()) and all(x.grad is None for _, x in parts(batch))
 
 

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ebmlearn.nets import Classifier
-from ebmlearn.schedules import Schedule
+from ebmlearn.schedules import Schedule, linear
 from ebmlearn.train import Method, OptimizerFactory, fit
 
 
@@ -117,7 +117,7 @@ def train_classifier(
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(seed)
         net = Classifier(tuple(x.shape[1:]), n_outputs, n_features=n_features).to(x.device, x.dtype)
-        method = Classification(net, lr=lambda t: 2e-3 * (1 - t / steps))
+        method = Classification(net, lr=linear(2e-3, steps))
         fit(method, (x, y), steps=steps, batch_size=batch_size, progress=progress)
     net.eval()
     with torch.no_grad():

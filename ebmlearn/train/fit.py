@@ -36,8 +36,8 @@ def fit(
     batch_size: BatchSize = None,
     out: str | Path | None = None,
     every: int = 1000,
-    keep: int = 2,
-    score: Callable[[Method], float] | None = None,
+    n_checkpoints: int = 2,
+    criterion: Callable[[Method], float] | None = None,
     resume: bool = False,
     accelerator: Any = None,
     speed: Speed | None = None,
@@ -66,9 +66,10 @@ def fit(
             ``DataLoader``.
         out: Folder for checkpoints, of one run at a time; made if absent. None: nothing is written.
         every: Save every so many steps, at the end and when interrupted.
-        keep: Number of checkpoints that stay, >= 1; older ones are removed once a new one is whole.
-        score: ``score(method)``, evaluated at each checkpoint, on rank 0; the random numbers of training stay
-            as they were. The checkpoint of the lowest score stays as ``best.pt``.
+        n_checkpoints: Number of checkpoints that stay, >= 1; older ones are removed once a new one is whole.
+        criterion: ``criterion(method)``, a number to minimise, is computed at each checkpoint, on rank 0; the
+            random numbers of training stay as they were. The checkpoint of its lowest value stays as
+            ``best.pt``. None: there is no best.
         resume: Continue from the newest checkpoint in ``out``, bit for bit on the same number of ranks; start
             from the beginning if there is none yet.
         accelerator: A ``accelerate.Accelerator``: gives the device and the ranks.
@@ -91,10 +92,10 @@ def fit(
             ``KeyboardInterrupt``.
         RankLost: If another rank has ended; the last whole checkpoint is kept.
     """
-    if min(steps, every, keep) < 1:
-        raise ValueError(f"expected steps, every, keep >= 1; got {steps}, {every}, {keep}")
-    if score is not None and out is None:
-        raise ValueError("score chooses the best checkpoint, but there is no out to write it to; give both")
+    if min(steps, every, n_checkpoints) < 1:
+        raise ValueError(f"expected steps, every, n_checkpoints >= 1; got {steps}, {every}, {n_checkpoints}")
+    if criterion is not None and out is None:
+        raise ValueError("criterion chooses the best checkpoint, but there is no out to write to; give both")
     ranks = Ranks(accelerator)
     ranks.place(method)
     if speed is not None:
@@ -105,8 +106,8 @@ def fit(
     check_kind(batches.example, method, kind)
     values = fingerprint(data), str(batches.batch_size), repr(speed)
     settings = dict(zip(_OF_THE_RUN, values, strict=True))
-    folder = None if out is None else Folder(out, ranks, keep)
-    run = Record(method, batches, settings, ranks, folder, score)
+    folder = None if out is None else Folder(out, ranks, n_checkpoints)
+    run = Record(method, batches, settings, ranks, folder, criterion)
     visible = progress and ranks.main and progress_enabled()
     with ExitStack() as stack:
         if folder is not None:
@@ -166,7 +167,7 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
     Args:
         method: A method with the settings of the run, in any state; changed in place.
         out: The run's folder.
-        best: Take the checkpoint of the lowest score instead of the newest.
+        best: Take the checkpoint of the lowest criterion instead of the newest.
 
     Returns:
         The step of the checkpoint.
@@ -177,7 +178,7 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
     """
     folder, device = Folder(out), next(method.parameters()).device
     if best and not folder.best.exists():
-        raise FileNotFoundError(f"there is no {folder.best}; fit writes it if it is given a score")
+        raise FileNotFoundError(f"there is no {folder.best}; fit writes it if it is given a criterion")
     state = checkpoint.load(folder.best, device) if best else folder.newest(device)
     if state is None:
         raise FileNotFoundError(f"there is no checkpoint in {out}; is it the folder that was given to fit?")

@@ -31,7 +31,7 @@ class Record:
         settings: What identifies the run, besides the method's own settings.
         ranks: The ranks of the run.
         folder: Where checkpoints go; None: nowhere.
-        score: What the best checkpoint has least of; None: there is no best.
+        criterion: Function of the method to minimise when choosing the best checkpoint; None disables it.
 
     Attributes:
         step: Number of steps done.
@@ -45,9 +45,10 @@ class Record:
         settings: dict[str, str],
         ranks: Ranks,
         folder: Folder | None,
-        score: Callable[[Method], float] | None,
+        criterion: Callable[[Method], float] | None,
     ) -> None:
-        self.method, self.source, self.ranks, self.folder, self.score = method, source, ranks, folder, score
+        self.method, self.source, self.ranks, self.folder = method, source, ranks, folder
+        self.criterion = criterion
         self.settings = {**method.settings(), **settings}
         self.step, self.lowest = 0, math.inf
         self.history: dict[str, list[Tensor]] = {}
@@ -63,19 +64,19 @@ class Record:
 
         Raises:
             FloatingPointError: If a weight is not finite (nothing is written: it would replace a good
-                checkpoint), or the score is not (the checkpoint is written).
+                checkpoint), or the criterion is not (the checkpoint is written).
             OSError: If it cannot be written.
         """
         if self.folder is None:
             return
-        for name, value in self.method.named_parameters():
-            if not value.isfinite().all():
+        for name, weight in self.method.named_parameters():
+            if not weight.isfinite().all():
                 raise FloatingPointError(
                     f"{name} is not finite after step {self.step}; no checkpoint was written. {ADVICE}"
                 )
-        score = self.ranks.on_main(self._score)
-        best = score is not None and score < self.lowest
-        self.lowest = score if score is not None and best else self.lowest
+        value = self.ranks.on_main(self._value)
+        best = value is not None and value < self.lowest
+        self.lowest = value if value is not None and best else self.lowest
         state = {
             "step": self.step,
             "ranks": self.ranks.n,
@@ -83,21 +84,22 @@ class Record:
             "method": self.method.state_dict(),
             "index": self.source.state_dict(),
             "history": {name: torch.stack(values) for name, values in self.history.items()},
-            "score": score,
+            "criterion": value,
             "lowest": self.lowest,
             "rng": random.state(),
         }
         self.folder.save(self.step, state, best)
-        if score is not None and not math.isfinite(score):
+        if value is not None and not math.isfinite(value):
             raise FloatingPointError(
-                f"score is {score} after step {self.step}; expected a finite number. {self.folder.last()}"
+                f"the criterion is {value} after step {self.step}; expected a finite number. "
+                f"{self.folder.last()}"
             )
 
-    def _score(self) -> float | None:
-        if self.score is None:
+    def _value(self) -> float | None:
+        if self.criterion is None:
             return None
         with random.kept():
-            return float(self.score(self.method))
+            return float(self.criterion(self.method))
 
     def restore(self, device: torch.device, steps: int) -> None:
         """Go to the newest checkpoint, if there is one.
