@@ -20,7 +20,6 @@ import pathlib
 import sys
 import time
 from datetime import date
-from functools import partial
 from itertools import product
 
 import torch
@@ -67,19 +66,20 @@ def hold_out(x: Tensor, y: Tensor, digit: int, seed: int):
     return normal[train], torch.cat([normal[test], anomaly]), found.bool()
 
 
-def learner(name: str) -> el.method.Method:
+def learner(name: str) -> el.Method:
     """An untrained learner; all have the same decoder."""
     decoder = el.nets.MLPGenerator(
         LATENT, (1, 14, 14), (256,), std=STD, bounded=True
     )
-    falling = partial(_falling, 1e-3, UPDATES[name])
+    falling = el.schedules.linear(1e-3, UPDATES[name])
     if name == "LEBM":
         return el.LatentPrior(
             el.nets.MLPEnergy(LATENT, (128, 128), reference_std=1.0),
             decoder,
-            prior_steps=20,
-            posterior_steps=20,
-            posterior_kernel=partial(el.ula, step_size=STEP_SIZE),
+            prior_chain=el.Chain(el.ula, n_steps=20, step_size=0.4),
+            posterior_chain=el.Chain(
+                el.ula, n_steps=20, step_size=STEP_SIZE
+            ),
             lr_prior=1e-4,
             lr_generator=falling,
         )
@@ -93,12 +93,8 @@ def learner(name: str) -> el.method.Method:
     return el.VAE(decoder, encoder, lr=falling)
 
 
-def _falling(lr: float, steps: int, t: int) -> float:
-    return lr * (1 - t / steps)
-
-
 @torch.no_grad()
-def scores(method: el.method.Method, x: Tensor) -> dict[str, Tensor]:
+def scores(method: el.Method, x: Tensor) -> dict[str, Tensor]:
     """Scores of each image, at one draw of z from its inferred posterior.
 
     ``joint`` is -log p(x, z): the squared error over 2 tau^2, plus the
