@@ -71,17 +71,16 @@ def learner(name: str) -> el.Method:
     decoder = el.nets.MLPGenerator(
         LATENT, (1, 14, 14), (256,), std=STD, bounded=True
     )
-    falling = el.schedules.linear(1e-3, UPDATES[name])
+    rate = el.schedules.linear(1e-3, UPDATES[name])
     if name == "LEBM":
+        chain = el.Chain(el.ula, n_steps=20, step_size=STEP_SIZE)
         return el.LatentPrior(
             el.nets.MLPEnergy(LATENT, (128, 128), reference_std=1.0),
             decoder,
-            prior_chain=el.Chain(el.ula, n_steps=20, step_size=0.4),
-            posterior_chain=el.Chain(
-                el.ula, n_steps=20, step_size=STEP_SIZE
-            ),
+            prior_chain=chain.replace(step_size=0.4),
+            posterior_chain=chain,
             lr_prior=1e-4,
-            lr_generator=falling,
+            lr_generator=rate,
         )
     net = nn.Sequential(
         nn.Flatten(),
@@ -90,7 +89,7 @@ def learner(name: str) -> el.Method:
         nn.Linear(256, 2 * LATENT),
     )
     encoder = el.posteriors.GaussianPosterior(net, LATENT)
-    return el.VAE(decoder, encoder, lr=falling)
+    return el.VAE(decoder, encoder, lr=rate)
 
 
 @torch.no_grad()

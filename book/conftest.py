@@ -10,49 +10,13 @@ run.
 """
 
 import copy
-import math
 import os
-import re
 import types
 
 import pytest
 
 from notebooks import KERNEL_ENVIRONMENT, unmet
-
-NUMBER = re.compile(
-    r"[-+]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.(\d*))?(?:[eE]([-+]?\d+))?"
-    r"|\binf\b|\bnan\b)"
-)
-TAG = re.compile(r"nbval-approx-(\d+)")
-
-
-def close(a: str, b: str, tol: float) -> bool:
-    """Same text once numbers are masked, and each pair of numbers close.
-
-    Close means: within ``tol`` relatively, or one unit of the last digit
-    that is printed, since what is printed was rounded.
-    """
-    if NUMBER.sub("#", a).split() != NUMBER.sub("#", b).split():
-        return False
-    for m, n in zip(NUMBER.finditer(a), NUMBER.finditer(b), strict=True):
-        unit = max(_unit(m), _unit(n))
-        if not math.isclose(
-            _value(m), _value(n), rel_tol=tol, abs_tol=unit
-        ):
-            return False
-    return True
-
-
-def _value(match: re.Match) -> float:
-    return float(match[0].replace(",", ""))
-
-
-def _unit(match: re.Match) -> float:
-    decimals, exponent = match[1], match[2]
-    if decimals is None and exponent is None:
-        return 0.0  # an integer counts something: it was not rounded
-    # a little more than one unit: 0.3 - 0.2 is below 0.1 in binary
-    return 1.0001 * 10.0 ** (int(exponent or 0) - len(decimals or ""))
+from tolerance import MIMES, allowed, close
 
 
 def _compare(self, test, ref, skip_compare=None):
@@ -65,7 +29,7 @@ def _compare(self, test, ref, skip_compare=None):
 
 
 def _settle(new, stored, tol):
-    for key in ("text", "text/plain", "text/markdown"):
+    for key in ("text", *MIMES):
         a, b = new.get(key), stored.get(key)
         if isinstance(a, str) and isinstance(b, str) and close(a, b, tol):
             new[key] = b
@@ -83,7 +47,6 @@ def pytest_itemcollected(item):
     tags = cell.metadata.get("tags", [])
     if reason := unmet(tags):
         item.add_marker(pytest.mark.skip(reason=reason))
-    percent = [int(m[1]) for tag in tags if (m := TAG.fullmatch(tag))]
-    if percent:
-        item.tolerance = percent[0] / 100
+    if (tolerance := allowed(tags)) is not None:
+        item.tolerance = tolerance
         item.compare_outputs = types.MethodType(_compare, item)

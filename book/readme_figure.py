@@ -23,9 +23,8 @@ def learn(target, start) -> el.MaximumLikelihood:
     method = el.MaximumLikelihood(
         el.nets.MLPEnergy(2, (64, 64), reference_std=2.5),
         start,
-        n_steps=20,
-        step_size=0.2,
-        lr=lambda t: 2e-3 * (1 - t / STEPS),
+        chain=el.Chain(el.ula, n_steps=20, step_size=0.2),
+        lr=el.schedules.linear(2e-3, STEPS),
     )
     el.fit(method, target.sample, steps=STEPS, batch_size=200)
     return method
@@ -40,10 +39,10 @@ def main() -> None:
 
     target = el.targets.four_weighted_gaussians()
     grid = exact.Grid(target.box)
-    noise = el.NoiseStart("normal", 2.5)
+    noise = el.NoiseStart("normal", 2.5, (2,))
     persistent = learn(target, el.ReplayBuffer(2.5 * torch.randn(2000, 2)))
     short = learn(target, noise)
-    samples = el.run(short.kernel(), noise.draw(torch.empty(1000, 2)), 20)
+    samples = short.sample(1000)
     test = twosample.mmd(target.sample(1000), samples)
 
     kl = [

@@ -78,9 +78,9 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--data", metavar="SET", help="data set, if not the recipe's")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and noise; 0")
     train.add_argument("--every", type=int, metavar="N", help="steps between checkpoints; 1000, smoke 10")
-    train.add_argument("--keep", type=int, default=2, metavar="K", help="checkpoints that stay; 2")
+    train.add_argument("--n-checkpoints", type=int, default=2, metavar="K", help="checkpoints that stay; 2")
     train.add_argument(
-        "--score", type=int, metavar="N", help="samples that tell the best checkpoint; 1000, smoke 64"
+        "--criterion", type=int, metavar="N", help="samples that tell the best checkpoint; 1000, smoke 64"
     )
     train.add_argument("--precision", choices=PRECISIONS, default="float32", help="of energies; float32")
     train.add_argument(

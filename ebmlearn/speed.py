@@ -3,7 +3,7 @@
     run(ula(energy, step_size=0.1), x, 1000, speed=Speed(compile=10))
     fit(method, data, steps=1000, speed=Speed(compile=10, precision="bf16", channels_last=True))
 
-`Speed` says what to do; `ebmlearn.sample.run`, `ebmlearn.energy.evaluate` and `fit` do it. Nothing here
+`Speed` says what to do; `ebmlearn.sample.run`, `ebmlearn.energy.energy_at` and `fit` do it. Nothing here
 changes which law a chain samples or what a method learns: the random numbers are the same, and results agree
 within rounding.
 """

@@ -14,6 +14,7 @@ from ebmlearn.methods import (
     NCE,
     VAE,
     BiSM,
+    Classification,
     CoopNets,
     ExactLikelihood,
     FisherCritic,
@@ -26,6 +27,7 @@ from ebmlearn.methods import (
 )
 from ebmlearn.nets import (
     EBLVM,
+    Classifier,
     ConvEncoder,
     ConvEnergy,
     ConvGenerator,
@@ -46,15 +48,21 @@ from ebmlearn.objectives import (
     sliced_score_matching,
 )
 from ebmlearn.posteriors import BernoulliPosterior, GaussianPosterior
-from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer
-from ebmlearn.train import Method
+from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, ula
+from ebmlearn.schedules import inverse
+from ebmlearn.train import Batch, Method
+from ebmlearn.train.batch import each
 
 
 class Case(NamedTuple):
     make: Callable[[], Method]
-    data: Tensor
+    data: Batch
     steps: int = 1
     """Iterations in which every optimiser has a turn."""
+
+    def batch(self) -> Batch:
+        """The first eight data."""
+        return each(lambda x: x[:8], self.data)
 
 
 def points() -> Tensor:
@@ -81,19 +89,20 @@ def bent_glow() -> Glow:
     return flow
 
 
+SHORT = Chain(ula, n_steps=2, step_size=0.1)
+
 METHODS = {
     "exact likelihood": Case(
         lambda: ExactLikelihood(MLPEnergy(2, (8,), reference_std=1.0), Grid((-6, 6), n=30).log_z), points()
     ),
     "contrastive divergence": Case(
-        lambda: MaximumLikelihood(MLPEnergy(2, (8,)), DataStart(), n_steps=2, step_size=0.1), points()
+        lambda: MaximumLikelihood(MLPEnergy(2, (8,)), DataStart(), chain=SHORT), points()
     ),
     "persistent chains, averaged": Case(
         lambda: MaximumLikelihood(
             MLPEnergy(2, (8,), reference_std=2.0),
             ReplayBuffer(torch.randn(40, 2), restart=0.1, noise=NoiseStart()),
-            n_steps=2,
-            step_size=0.1,
+            chain=SHORT,
             ema=0.9,
         ),
         points(),
@@ -102,27 +111,23 @@ METHODS = {
         lambda: MaximumLikelihood(
             ConvEnergy(1, 8, (4, 8)),
             NoiseStart(),
-            n_steps=3,
-            step_size=1.0,
-            noise_scale=0.01,
+            chain=Chain(ula, n_steps=3, step_size=1.0, noise_scale=0.01, bounds=(-2.0, 2.0)),
             data_noise=0.1,
-            bounds=(-2.0, 2.0),
-            lr=lambda t: 1e-3 / (1 + t),
+            lr=inverse(1e-3, 1),
         ),
         images(),
     ),
     "cooperative learning": Case(
-        lambda: CoopNets(MLPEnergy(2, (8,)), MLPGenerator(3, (2,), (8,)), n_steps=2, step_size=0.1, ema=0.9),
+        lambda: CoopNets(MLPEnergy(2, (8,)), MLPGenerator(3, (2,), (8,)), chain=SHORT, ema=0.9),
         points(),
     ),
     "cooperative learning, inferred latents": Case(
         lambda: CoopNets(
             ConvEnergy(1, 8, (4, 8)),
             ConvGenerator(3, 1, 8, (8, 4)),
-            n_steps=2,
-            step_size=0.1,
-            latent_steps=2,
-            lr_generator=lambda t: 1e-3 / (1 + t),
+            chain=SHORT,
+            latent_chain=SHORT,
+            lr_generator=inverse(1e-3, 1),
         ),
         images(),
     ),
@@ -130,9 +135,9 @@ METHODS = {
         lambda: LatentPrior(
             MLPEnergy(3, (8,), reference_std=1.0),
             MLPGenerator(3, (2,), (8,)),
-            prior_steps=3,
-            posterior_steps=2,
-            lr_prior=lambda t: 1e-3 / (1 + t),
+            prior_chain=SHORT.replace(n_steps=3),
+            posterior_chain=SHORT,
+            lr_prior=inverse(1e-3, 1),
         ),
         points(),
     ),
@@ -164,7 +169,7 @@ METHODS = {
     ),
     "flow contrastive estimation, images": Case(
         lambda: FlowContrastive(
-            ConvEnergy(1, 8, (4, 8)), bent_flow((1, 8, 8)), threshold=0.45, lr_flow=lambda t: 0.01 / (1 + t)
+            ConvEnergy(1, 8, (4, 8)), bent_flow((1, 8, 8)), threshold=0.45, lr_flow=inverse(0.01, 1)
         ),
         images(),
         steps=20,
@@ -182,7 +187,7 @@ METHODS = {
             BernoulliPosterior(nn.Linear(2, 3), 3),
             partial(denoising_score_matching, sigma=0.3),
             n_steps=2,
-            lr_posterior=lambda t: 0.1 / (1 + t),
+            lr_posterior=inverse(0.1, 1),
         ),
         points(),
     ),
@@ -211,7 +216,7 @@ METHODS = {
             partial(denoising_score_matching, sigma=0.3),
             n_steps=2,
             n_unrolled=2,
-            lr_posterior=lambda t: 0.1 / (1 + t),
+            lr_posterior=inverse(0.1, 1),
         ),
         points(),
     ),
@@ -228,17 +233,18 @@ METHODS = {
         images(),
     ),
     "short-run inference": Case(
-        lambda: ShortRunInference(MLPGenerator(3, (2,), (8,)), n_steps=2, step_size=lambda t: 0.1 / (1 + t)),
+        lambda: ShortRunInference(
+            MLPGenerator(3, (2,), (8,)), chain=Chain(ula, n_steps=2, step_size=inverse(0.1, 1))
+        ),
         points(),
     ),
     "short-run inference, tuned": Case(
         lambda: ShortRunInference(
             MLPGenerator(3, (2,), (8,)),
-            n_steps=2,
-            step_size=0.1,
+            chain=SHORT,
             tune_every=2,
             n_chains=5,
-            lr_step=lambda t: 0.1 / (1 + t),
+            lr_step=inverse(0.1, 1),
         ),
         points(),
         steps=2,
@@ -246,9 +252,7 @@ METHODS = {
     "short-run inference, layers of latents": Case(
         lambda: ShortRunInference(
             LadderGenerator((2, 3), (1, 8, 8), 8),
-            n_steps=2,
-            step_size=0.1,
-            noise_scale=0.05,
+            chain=SHORT.replace(noise_scale=0.05),
             tune_every=1,
             entropy="conditional",
             n_chains=1,
@@ -259,8 +263,12 @@ METHODS = {
         lambda: VAE(
             MLPGenerator(3, (1, 8, 8), (8,)),
             GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(64, 6)), 3),
-            lr=lambda t: 1e-3 / (1 + t),
+            lr=inverse(1e-3, 1),
         ),
         images(),
+    ),
+    "classification": Case(
+        lambda: Classification(Classifier((1, 8, 8), 3, n_features=5, width=4)),
+        (images(), torch.arange(32) % 3),
     ),
 }

@@ -24,7 +24,7 @@ from ebmlearn.objectives import (
     score_matching,
     sliced_score_matching,
 )
-from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer, hmc, mala
+from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, hmc, mala, ula
 from ebmlearn.train import Method
 
 V = 4.0
@@ -99,40 +99,43 @@ def against_a_flow(e, lr):
     return FlowContrastive(e, flow, lr_energy=lambda t: 15 * lr(t), lr_flow=lr, optimizer=adam)
 
 
+ULA = Chain(ula, n_steps=5, step_size=1.4)
+MALA = Chain(mala, n_steps=5, step_size=1.5)
+
 OBJECTIVES = {
     "exact likelihood": Case(lambda e, lr: ExactLikelihood(e, lambda e: e.log_z, lr=lr), V),
     "CD-1, ula": Case(
-        lambda e, lr: MaximumLikelihood(e, DataStart(), n_steps=1, step_size=1.4, lr=lr), with_ula(V, 1.4)
+        lambda e, lr: MaximumLikelihood(e, DataStart(), chain=ULA.replace(n_steps=1), lr=lr),
+        with_ula(V, 1.4),
     ),
     "CD-3, mala": Case(
-        lambda e, lr: MaximumLikelihood(e, DataStart(), n_steps=3, kernel=mala, step_size=1.5, lr=lr), V
+        lambda e, lr: MaximumLikelihood(e, DataStart(), chain=MALA.replace(n_steps=3), lr=lr), V
     ),
     "PCD, ula": Case(
-        lambda e, lr: MaximumLikelihood(e, bank(e), n_steps=5, step_size=1.4, lr=lr), with_ula(V, 1.4)
+        lambda e, lr: MaximumLikelihood(e, bank(e), chain=ULA, lr=lr),
+        with_ula(V, 1.4),
     ),
-    "PCD, mala": Case(
-        lambda e, lr: MaximumLikelihood(e, bank(e), n_steps=5, kernel=mala, step_size=1.5, lr=lr), V
-    ),
+    "PCD, mala": Case(lambda e, lr: MaximumLikelihood(e, bank(e), chain=MALA, lr=lr), V),
     "PCD, hmc": Case(
         lambda e, lr: MaximumLikelihood(
-            e, bank(e), n_steps=2, kernel=partial(hmc, n_leapfrog=3), step_size=0.8, lr=lr
+            e, bank(e), chain=Chain(hmc, n_steps=2, step_size=0.8, n_leapfrog=3), lr=lr
         ),
         V,
     ),
     "PCD, data noise 1": Case(
-        lambda e, lr: MaximumLikelihood(
-            e, bank(e), n_steps=5, kernel=mala, step_size=1.5, lr=lr, data_noise=1.0
-        ),
+        lambda e, lr: MaximumLikelihood(e, bank(e), chain=MALA, lr=lr, data_noise=1.0),
         V + 1,
     ),
     "PCD, temperature 4": Case(
         lambda e, lr: MaximumLikelihood(
-            e, bank(e), n_steps=5, kernel=mala, step_size=0.75, noise_scale=1.5, lr=lr
+            e, bank(e), chain=MALA.replace(step_size=0.75, noise_scale=1.5), lr=lr
         ),
         V / 4,
     ),
     "short-run from N(0, 16)": Case(
-        lambda e, lr: MaximumLikelihood(e, NoiseStart("normal", 4.0), n_steps=5, step_size=0.7, lr=lr),
+        lambda e, lr: MaximumLikelihood(
+            e, NoiseStart("normal", 4.0), chain=Chain(ula, n_steps=5, step_size=0.7), lr=lr
+        ),
         short_run(V, 16.0, 0.7, 5),
     ),
     "score matching": by(score_matching, V),

@@ -17,7 +17,8 @@ from ebmlearn.evaluate import exact
 from ebmlearn.evaluate.twosample import mmd
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import LinearEnergy, MLPEnergy
-from ebmlearn.sample import NoiseStart, ReplayBuffer, run
+from ebmlearn.sample import Chain, NoiseStart, ReplayBuffer, ula
+from ebmlearn.schedules import inverse, linear
 from ebmlearn.targets import eight_gaussians
 from ebmlearn.train import fit
 
@@ -38,8 +39,9 @@ def test_expansion_and_contraction_have_the_closed_form():
     best = 2 / s**2 * (1 - c)
     eta = 0.5 / c
     net = LinearEnergy(half_square, torch.tensor([best]))
-    settings = {"n_steps": 6, "step_size": s, "lr": eta, "optimizer": torch.optim.SGD}
-    method = MaximumLikelihood(net, ReplayBuffer(torch.randn(500, 2)), **settings)
+    chain = Chain(ula, n_steps=6, step_size=s)
+    bank = ReplayBuffer(torch.randn(500, 2))
+    method = MaximumLikelihood(net, bank, chain=chain, lr=eta, optimizer=torch.optim.SGD)
     steepness = []
     history = fit(
         method,
@@ -70,12 +72,12 @@ def test_data_noise_of_twice_the_step_prevents_collapse():
     def learn(data_noise, lr):
         net = LinearEnergy(lambda x: 0.5 * x.square(), torch.tensor([1.0, 5.0]))
         bank = ReplayBuffer(torch.randn(1000, 2) * torch.tensor([1.0, s]))
-        settings = {"n_steps": 5, "step_size": s, "data_noise": data_noise, "lr": lr}
+        chain = Chain(ula, n_steps=5, step_size=s)
         flat = lambda n: torch.randn(n, 2) * torch.tensor([1.0, 0.0])  # noqa: E731
-        method = MaximumLikelihood(net, bank, **settings)
+        method = MaximumLikelihood(net, bank, chain=chain, data_noise=data_noise, lr=lr)
         return fit(method, flat, steps=300, batch_size=500), net.theta.detach()
 
-    history, theta = learn(2 * s, lambda t: 0.3 / (1 + t / 30))
+    history, theta = learn(2 * s, inverse(0.3, 30))
     assert abs(history["energy_gap"][-100:].mean()) < 0.05
     closed = 2 / s**2 * (1 - math.sqrt(1 - 1 / 4))
     assert theta[1].item() == pytest.approx(closed, rel=0.05)
@@ -83,6 +85,7 @@ def test_data_noise_of_twice_the_step_prevents_collapse():
         learn(0.0, 0.5)
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(3))
 def test_equal_samples_from_a_right_and_a_wrong_density(number):
@@ -97,9 +100,8 @@ def test_equal_samples_from_a_right_and_a_wrong_density(number):
     def learn(start, step, lr, optimizer):
         seed(number)
         net = MLPEnergy(2, (64, 64), n_fourier=16, fourier_scale=2.0, reference_std=1.0)
-        schedule = lambda t: lr * (1 - t / 600)  # noqa: E731
-        settings = {"n_steps": 20, "step_size": step, "lr": schedule, "optimizer": optimizer}
-        method = MaximumLikelihood(net, start, **settings)
+        chain = Chain(ula, n_steps=20, step_size=step)
+        method = MaximumLikelihood(net, start, chain=chain, lr=linear(lr, 600), optimizer=optimizer)
         history = fit(method, target.sample, steps=600, batch_size=128)
         drift = exact.expectation(lambda x: 0.5 * step**2 * grad(target, x)[1].norm(dim=1), target, grid)
         ratio = history["displacement"][-100:].mean().item() / drift.value.item()
@@ -109,17 +111,17 @@ def test_equal_samples_from_a_right_and_a_wrong_density(number):
     convergent, kl, ratio = learn(bank, 0.075, 0.3, torch.optim.SGD)
     assert kl <= 0.15
     assert 0.9 < ratio < 1.2
-    short, far, ratio = learn(NoiseStart("normal", 1.0), 0.015, 1e-2, torch.optim.Adam)
+    short, far, ratio = learn(NoiseStart("normal", 1.0, (2,)), 0.015, 1e-2, torch.optim.Adam)
     assert far > 10
     assert ratio > 10
     x = target.sample(1000)
-    z = short.start.draw(torch.empty(1000, 2))
-    for samples in (run(convergent.kernel(), bank.x.repeat(4, 1), 200), run(short.kernel(), z, 20)):
+    long = convergent.chain.replace(n_steps=200)
+    for samples in (long(convergent.energy, bank.x.repeat(4, 1)), short.sample(1000)):
         result = mmd(x, samples, bandwidth=0.3)
         assert result.value < 0.004 and result.p_value > 1e-3
     # the judge: two thousand steps from the data leave the first density as it is, and not the second
     stays, leaves = (
-        mmd(x, run(method.kernel(), target.sample(500), 2000), bandwidth=0.3, n_permutations=0).value
-        for method in (convergent, short)
+        mmd(x, chain(method.energy, target.sample(500)), bandwidth=0.3, n_permutations=0).value
+        for method, chain in ((m, m.chain.replace(n_steps=2000)) for m in (convergent, short))
     )
     assert stays < 0.03 and leaves > 0.05

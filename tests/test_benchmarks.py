@@ -12,7 +12,7 @@ import torch
 from ebmlearn import methods
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
-from ebmlearn.sample import NoiseStart, langevin
+from ebmlearn.sample import Chain, NoiseStart, langevin, ula
 from ebmlearn.train import Method
 
 ROOT = Path(__file__).parents[1]
@@ -97,7 +97,8 @@ def test_a_longer_chain_or_a_longer_training_step_holds_no_more(script):
     energy = MLPEnergy(2, (64, 64))
 
     def trained(n_steps):
-        return peak(partial(MaximumLikelihood(energy, NoiseStart(), n_steps=n_steps, step_size=0.1).step, x))
+        chain = Chain(ula, n_steps=n_steps, step_size=0.1)
+        return peak(partial(MaximumLikelihood(energy, NoiseStart(), chain=chain).step, x))
 
     def sampled(n_steps):
         return peak(partial(langevin, energy, x, n_steps=n_steps, step_size=0.1))

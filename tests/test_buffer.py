@@ -6,34 +6,12 @@ import pytest
 import torch
 from scipy import stats
 
-from ebmlearn.random import ShuffledIndex
 from ebmlearn.sample import DataStart, NoiseStart, ReplayBuffer
 
 
 def numbered(size, **settings):
     """A buffer whose chain in slot i carries the number i: every later value tells its ancestor."""
     return ReplayBuffer(torch.arange(size, dtype=torch.float64)[:, None], **settings)
-
-
-def test_the_order_visits_everything_once_a_pass():
-    index = ShuffledIndex(12)
-    passes = [torch.cat([index.draw(4) for _ in range(3)]) for _ in range(50)]
-    assert all(sorted(p.tolist()) == list(range(12)) for p in passes)
-    assert len({tuple(p.tolist()) for p in passes}) == 50, "the order must change from pass to pass"
-
-
-def test_a_remainder_is_left_out_and_nothing_is_drawn_twice_in_a_pass():
-    index = ShuffledIndex(10)
-    for _ in range(20):
-        drawn = torch.cat([index.draw(4), index.draw(4)])
-        assert len(drawn.unique()) == 8
-
-
-def test_the_order_is_in_the_state_dict():
-    a, b = ShuffledIndex(100), ShuffledIndex(100)
-    a.draw(30)
-    b.load_state_dict(a.state_dict())
-    assert torch.equal(a.draw(30), b.draw(30))
 
 
 def test_lineage_slots_are_written_back_in_place():
@@ -55,6 +33,7 @@ def test_lineage_every_slot_is_read_and_all_ancestors_live():
     assert (buffer.x // 1000 == passes).all()
 
 
+@pytest.mark.statistical
 def test_restarts_happen_at_their_rate():
     buffer = numbered(1000, restart=0.1, noise=NoiseStart("uniform", 0.4))
     fresh = 0
@@ -92,6 +71,7 @@ def test_data_start_is_a_copy_of_the_data():
     assert not torch.equal(start, x)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
 @pytest.mark.parametrize(
     ("law", "reference"), [("uniform", stats.uniform(-3, 6)), ("normal", stats.norm(0, 3))]
@@ -111,8 +91,6 @@ def test_noise_start_has_its_law(law, reference, shape):
         (lambda: numbered(5, restart=1.5, noise=NoiseStart()), "expected a probability"),
         (lambda: numbered(5, restart=0.5), "NoiseStart if > 0"),
         (lambda: ReplayBuffer(torch.tensor([[float("nan")]])), "not finite"),
-        (lambda: ShuffledIndex(0), "at least one item"),
-        (lambda: ShuffledIndex(3).draw(4), "cannot draw 4 different items out of 3"),
         (lambda: numbered(5).draw(torch.zeros(6, 1)), "cannot draw 6"),
         (
             lambda: numbered(5).draw(torch.zeros(2, 3)),
@@ -123,6 +101,50 @@ def test_noise_start_has_its_law(law, reference, shape):
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# without a batch
+
+
+@pytest.mark.parametrize("law", ["uniform", "normal"])
+def test_noise_needs_the_shape_of_an_event_only(law):
+    start = NoiseStart(law, 3.0, (1, 4, 4)).double()
+    x = start.sample(2000)
+    assert x.shape == (2000, 1, 4, 4) and x.dtype == torch.float64
+    reference = stats.uniform(-3, 6) if law == "uniform" else stats.norm(0, 3)
+    assert stats.kstest(x.flatten().numpy(), reference.cdf).pvalue > 1e-6
+    assert not start.state_dict()  # nothing that a checkpoint of an older start would lack
+    with pytest.raises(ValueError, match=r"does not know the shape of an event: .*event_shape=\(2,\)\)"):
+        NoiseStart(law).sample(3)
+
+
+def test_a_sample_of_the_bank_is_of_different_chains_and_leaves_it_as_it_is():
+    buffer = numbered(1000, restart=0.5, noise=NoiseStart())
+    before = {name: value.clone() for name, value in buffer.state_dict().items()}
+    found = [buffer.sample(100).flatten().long() for _ in range(400)]
+    assert all(len(x.unique()) == 100 for x in found)
+    counts = torch.cat(found).bincount(minlength=1000).double()  # each binomial, 40 on average
+    assert abs(counts - 40).max() < 6 * (40 * 0.9) ** 0.5
+    assert abs(counts.var() / 36 - 1) < 5 * (2 / 1000) ** 0.5
+    assert buffer.sample(1000).flatten().sort().values.equal(torch.arange(1000, dtype=torch.float64))
+    after = buffer.state_dict()
+    assert after.keys() == before.keys() and all(torch.equal(after[k], v) for k, v in before.items())
+    with pytest.raises(RuntimeError, match="store without a draw"):
+        buffer.store(torch.zeros(100, 1))
+    for n in (0, 1001):
+        with pytest.raises(ValueError, match=f"asked for {n} chains; the buffer holds 1000"):
+            buffer.sample(n)
+
+
+def test_a_sample_is_a_copy():
+    buffer = numbered(5)
+    buffer.sample(5).fill_(-1.0)
+    assert buffer.x.min() == 0
+
+
+def test_data_are_no_starting_points_without_data():
+    with pytest.raises(ValueError, match=r"DataStart has no starting points of its own.*method\.chain"):
+        DataStart().sample(3)
 
 
 def test_store_refuses_what_would_corrupt_the_buffer():

@@ -1,16 +1,19 @@
 """What every method must keep: the contract."""
 
+import inspect
 import os
 import socket
 
 import pytest
 import torch
+from batches import BATCHES, Seen
 from methods import METHODS
 from torch.nn.modules.module import register_module_forward_hook
 
 from ebmlearn import methods
-from ebmlearn.sample import _hmc, _mala, _ula
+from ebmlearn.sample import Chain, _hmc, _mala, _ula
 from ebmlearn.train import Method, checkpoint, fit
+from ebmlearn.train.batch import each, parts, spell
 
 
 def everything(method):
@@ -45,7 +48,7 @@ def case(request):
 
 
 def test_metrics_are_finite_scalars_without_a_graph(case):
-    metrics = case.make().step(case.data[:8])
+    metrics = case.make().step(case.batch())
     assert metrics
     for value in metrics.values():
         assert value.shape == () and value.isfinite() and not value.requires_grad
@@ -56,28 +59,33 @@ def test_every_parameter_of_every_optimiser_gets_a_gradient_and_moves(case):
     owned = [p for o in method.optimizers.values() for g in o.param_groups for p in g["params"]]
     before = [p.clone() for p in owned]
     for _ in range(case.steps):
-        method.step(case.data[:8])
+        method.step(case.batch())
     assert all(method.updates.values())
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in owned)
     assert not any(torch.equal(p, b) for p, b in zip(owned, before, strict=True))
 
 
-@pytest.mark.parametrize("name", [k for k, c in METHODS.items() if getattr(c.make(), "ema", None)])
-def test_the_average_follows_the_weights(name):
-    """The first update copies, each further one is the recursion of the moving average."""
-    method, batch = METHODS[name].make(), METHODS[name].data[:8]
-    nets, averages = [method.energy], [method.average]
-    if hasattr(method, "generator_average"):
-        nets.append(method.generator)
-        averages.append(method.generator_average)
+AVERAGED = [(k, name) for k, case in METHODS.items() for name in case.make().averages]
+
+
+@pytest.mark.parametrize(("name", "net"), AVERAGED)
+def test_the_average_follows_the_weights(name, net):
+    """Under the name of the net; the first update copies, each further one is the recursion, here of 0.9."""
+    method, batch = METHODS[name].make(), METHODS[name].batch()
     weights = []
     for _ in range(2):
         method.step(batch)
-        weights.append([p.clone() for net in nets for p in net.parameters()])
-    moved = [p for average in averages for p in average.parameters()]
-    for average, first, second in zip(moved, *weights, strict=True):
+        weights.append([p.clone() for p in getattr(method, net).parameters()])
+    for average, first, second in zip(method.averages[net].parameters(), *weights, strict=True):
         assert not torch.equal(first, second)
-        torch.testing.assert_close(average, method.ema * first + (1 - method.ema) * second)
+        torch.testing.assert_close(average, 0.9 * first + 0.1 * second)
+
+
+def test_every_method_that_takes_a_decay_keeps_its_averages():
+    known = {
+        m for m in vars(methods).values() if isinstance(m, type) and "ema" in inspect.signature(m).parameters
+    }
+    assert known == {type(METHODS[name].make()) for name, _ in AVERAGED}
 
 
 def test_the_table_has_every_method():
@@ -92,9 +100,9 @@ def test_every_trainable_parameter_has_an_optimiser(case):
 
 
 def test_the_batch_is_not_changed(case):
-    batch = case.data[:8].clone()
+    batch = each(torch.clone, case.batch())
     case.make().step(batch)
-    assert torch.equal(batch, case.data[:8])
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(parts(batch), parts(case.batch()), strict=True))
 
 
 def test_chains_leave_no_gradient_and_see_nets_in_evaluation_mode(case, monkeypatch):
@@ -113,10 +121,11 @@ def test_chains_leave_no_gradient_and_see_nets_in_evaluation_mode(case, monkeypa
                 hook.remove()
 
         monkeypatch.setattr(kernel, "grad", spy)
-    batch = case.data[:8]
+    batch = case.batch()
     method.step(batch)
-    assert (modes or not hasattr(method, "kernel")) and not any(modes)
-    assert all(p.grad is None for p in method.parameters()) and batch.grad is None
+    runs_chains = any(isinstance(value, Chain) for value in vars(method).values())
+    assert bool(modes) == runs_chains and not any(modes)
+    assert all(p.grad is None for p in method.parameters()) and all(x.grad is None for _, x in parts(batch))
 
 
 def test_twenty_steps_are_ten_saved_and_ten_resumed(case, tmp_path):
@@ -136,7 +145,7 @@ def test_twenty_steps_are_ten_saved_and_ten_resumed(case, tmp_path):
 def test_a_checkpoint_of_another_method_is_refused(case, tmp_path):
     fit(case.make(), case.data, steps=1, batch_size=8, out=tmp_path)
     content = (tmp_path / "checkpoint-00000001.pt").read_bytes()
-    other = next(c for c in METHODS.values() if c.data.shape != case.data.shape)
+    other = next(c for c in METHODS.values() if spell(c.data) != spell(case.data))
     with pytest.raises(ValueError, match=r"another configuration:\n(.*\n)*  data: checkpoint .* \| this run"):
         fit(other.make(), other.data, steps=2, batch_size=8, out=tmp_path, resume=True)
     assert (tmp_path / "checkpoint-00000001.pt").read_bytes() == content
@@ -161,6 +170,17 @@ def _rank(rank, port, folder):
         assert_equal(everything(whole), everything(method))
         weights = {k: v for k, v in method.state_dict().items() if isinstance(v, torch.Tensor)}
         checkpoint.save(out / f"rank{rank}.pt", {"weights": weights, "noise": torch.randn(3)})
+    for name, case in BATCHES.items():
+        run = {"batch_size": case.batch_size, "accelerator": Accelerator(cpu=True)}
+        torch.manual_seed(rank)
+        fit(whole := Seen(), case.data(), **run, steps=5)
+        torch.manual_seed(rank)
+        fit(Seen(), case.data(), **run, steps=3, out=folder / name)
+        torch.manual_seed(99)
+        fit(method := Seen(), case.data(), **run, steps=5, out=folder / name, resume=True)
+        assert_equal(everything(whole), everything(method))
+        seen = [[x for _, x in parts(batch)] for batch in whole.seen]
+        checkpoint.save(folder / name / f"rank{rank}.pt", {"seen": seen})
     torch.distributed.destroy_process_group()
 
 
@@ -184,3 +204,18 @@ def test_two_ranks_end_with_equal_weights_and_chains_of_their_own(name, two_rank
     assert owned and all(torch.equal(a["weights"][k], b["weights"][k]) for k in owned)
     assert not torch.equal(a["noise"], b["noise"])
     assert (out / "checkpoint-00000005.pt").exists() and (out / "checkpoint-00000005-rank1.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BATCHES)
+def test_two_ranks_share_batches_of_every_kind(name, two_ranks):
+    """Together they see each datum once in a pass, in batches of the size that one process has, and what
+    belongs together stays so."""
+    case = BATCHES[name]
+    ranks = [checkpoint.load(two_ranks / name / f"rank{r}.pt")["seen"] for r in (0, 1)]
+    for i, size in enumerate(case.sizes):
+        streams = [[case.rows(batch, i) for batch in seen] for seen in ranks]
+        assert all(len(rows) == size // 2 for stream in streams for rows in stream)
+        first_pass = [rows for stream in streams for rows in stream[: case.lengths[i] // size]]
+        together = torch.cat(first_pass).tolist()
+        assert len(set(together)) == len(together)

@@ -7,6 +7,7 @@ from ebmlearn.energy import GRBM
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood
 from ebmlearn.nets import MLPEnergy
+from ebmlearn.schedules import inverse, linear
 from ebmlearn.targets import four_weighted_gaussians
 from ebmlearn.train import fit
 
@@ -33,16 +34,17 @@ def test_by_enumeration_it_learns_a_mixture_of_two_gaussians():
     )
     x, held_out = truth.sample(4000), truth.sample(4000)
     rbm = GRBM(1, 1, learn_std=False)
-    method = ExactLikelihood(rbm, lambda rbm: rbm.log_z, lr=lambda t: 0.05 / (1 + t / 100))
+    method = ExactLikelihood(rbm, lambda rbm: rbm.log_z, lr=inverse(0.05, 100))
     fit(method, x, steps=500, batch_size=1000)
     lost = (truth.log_prob(held_out) - rbm.log_prob(held_out)).mean().item()
     assert abs(lost) < 2e-3
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_four_weighted_gaussians_are_within_the_reach_of_the_net():
     target = four_weighted_gaussians()
     net = MLPEnergy(2, (64, 64), reference_std=2.5)
-    method = ExactLikelihood(net, exact.Grid(target.box, n=72).log_z, lr=lambda t: 5e-3 * (1 - t / 800))
+    method = ExactLikelihood(net, exact.Grid(target.box, n=72).log_z, lr=linear(5e-3, 800))
     fit(method, target.sample, steps=800, batch_size=500)
     assert exact.kl(target, net, exact.Grid((-6, 6), n=300)).value <= 0.02

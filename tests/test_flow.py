@@ -11,6 +11,7 @@ from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood
 from ebmlearn.nets import RealNVP
+from ebmlearn.schedules import inverse
 from ebmlearn.targets import correlated_gaussian
 from ebmlearn.train import fit
 
@@ -62,6 +63,7 @@ def test_a_sample_comes_with_the_log_density_that_log_prob_gives_it(shape):
     torch.testing.assert_close(flow(x), -log_q)
 
 
+@pytest.mark.statistical
 def test_samples_follow_the_density():
     """Means under quadrature of the density and over samples: a sampler of another law has other moments."""
     flow = curved()
@@ -115,13 +117,14 @@ def test_samples_are_differentiable_where_asked_for_and_reproducible():
     assert torch.equal(x, again) and not again.requires_grad
 
 
+@pytest.mark.statistical
 def test_exact_likelihood_fits_a_correlated_gaussian():
     """The same fit and the same method as for an energy with a known partition function."""
     target = correlated_gaussian(correlation=0.8)
     flow = RealNVP((2,), 2, 16)
     grid = exact.Grid(target.box, n=120)
     assert exact.kl(target, flow, grid).value == pytest.approx(-0.5 * math.log(1 - 0.8**2), abs=1e-4)
-    method = ExactLikelihood(flow, lambda q: q.log_z, lr=lambda t: 0.02 / (1 + t / 50))
+    method = ExactLikelihood(flow, lambda q: q.log_z, lr=inverse(0.02, 50))
     fit(method, target.sample, steps=200, batch_size=500)
     assert exact.kl(target, flow, grid).value < 0.01
 

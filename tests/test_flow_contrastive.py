@@ -18,6 +18,7 @@ from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood, FlowContrastive
 from ebmlearn.nets import MLPEnergy, RealNVP
+from ebmlearn.schedules import inverse
 from ebmlearn.targets import four_weighted_gaussians
 from ebmlearn.train import fit
 
@@ -205,6 +206,7 @@ def test_log_z_follows_its_estimate_in_the_warmup():
     assert method.log_z.item() == pytest.approx(math.log(math.pi), abs=0.05)
 
 
+@pytest.mark.statistical
 def test_levels_are_dequantised_by_uniform_noise_of_their_distance():
     """Both nets see the same noisy data, new in each step, and the samples of the flow as they are."""
     seen = {"energy": [], "flow": []}
@@ -223,6 +225,7 @@ def test_levels_are_dequantised_by_uniform_noise_of_their_distance():
     assert seen["energy"][1].abs().max() > 2.5  # N(0, I) of the flow
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_four_weighted_gaussians(seed):
@@ -233,8 +236,8 @@ def test_four_weighted_gaussians(seed):
         net,
         flow,
         threshold=0.62,
-        lr_energy=lambda t: 5e-3 / (1 + t / 300),
-        lr_flow=lambda t: 5e-3 / (1 + t / 300),
+        lr_energy=inverse(5e-3, 300),
+        lr_flow=inverse(5e-3, 300),
     )
     history = fit(method, target.sample, steps=1000, batch_size=250)
     grid = exact.Grid((-12, 12), n=360)

@@ -57,7 +57,7 @@ def files(out):
 
 @pytest.mark.parametrize("keep", [1, 3])
 def test_the_last_checkpoints_stay(tmp_path, keep, undisturbed):
-    fit(make(), **RUN, out=tmp_path, keep=keep)
+    fit(make(), **RUN, out=tmp_path, n_checkpoints=keep)
     assert files(tmp_path) == [f"checkpoint-{step:08d}.pt" for step in (3, 6, 9, 12)][-keep:]
     for step in Folder(tmp_path).steps():
         assert checkpoint.load(Folder(tmp_path).path(step))["step"] == step
@@ -74,7 +74,7 @@ def test_an_older_checkpoint_goes_only_when_the_new_one_is_whole(tmp_path, monke
         save(path, state)
 
     monkeypatch.setattr(checkpoint, "save", spy)
-    fit(make(), **RUN, out=tmp_path, keep=1)
+    fit(make(), **RUN, out=tmp_path, n_checkpoints=1)
     assert seen == [[], *[[f"checkpoint-{step:08d}.pt"] for step in (3, 6, 9)]]
 
 
@@ -88,13 +88,13 @@ def test_only_its_own_litter_is_removed(tmp_path):
 
 
 def test_the_best_stays_and_scoring_leaves_the_run_alone(tmp_path, undisturbed):
-    scores = iter([3.0, 1.0, 2.0, 1.5])
+    values = iter([3.0, 1.0, 2.0, 1.5])
 
-    def score(method):
+    def criterion(method):
         torch.randn(7)
-        return next(scores)
+        return next(values)
 
-    fit(method := make(), **RUN, out=tmp_path, keep=1, score=score)
+    fit(method := make(), **RUN, out=tmp_path, n_checkpoints=1, criterion=criterion)
     assert torch.equal(flat(method), undisturbed)
     assert files(tmp_path) == ["best.pt", "checkpoint-00000012.pt"]
     other = CASE.make()
@@ -104,18 +104,20 @@ def test_the_best_stays_and_scoring_leaves_the_run_alone(tmp_path, undisturbed):
     assert load(other, tmp_path) == 12 and torch.equal(flat(other), undisturbed)
 
 
-def test_the_lowest_score_is_remembered_by_a_resumed_run(tmp_path):
-    fit(make(), **{**RUN, "steps": 6}, out=tmp_path, score=lambda method: 1.0)
-    fit(make(), **RUN, out=tmp_path, resume=True, score=lambda method: 2.0)
-    assert load(CASE.make(), tmp_path, best=True) == 3  # of equal scores the first
+def test_the_lowest_criterion_is_remembered_by_a_resumed_run(tmp_path):
+    fit(make(), **{**RUN, "steps": 6}, out=tmp_path, criterion=lambda method: 1.0)
+    fit(make(), **RUN, out=tmp_path, resume=True, criterion=lambda method: 2.0)
+    assert load(CASE.make(), tmp_path, best=True) == 3  # of equal values the first
 
 
-def test_a_score_that_is_no_number_is_told(tmp_path):
-    with pytest.raises(FloatingPointError, match=r"score is nan after step 3; expected .*00000003\.pt"):
-        fit(make(), **RUN, out=tmp_path, score=lambda method: float("nan"))
+def test_a_criterion_that_is_no_number_is_told(tmp_path):
+    with pytest.raises(
+        FloatingPointError, match=r"the criterion is nan after step 3; expected .*00000003\.pt"
+    ):
+        fit(make(), **RUN, out=tmp_path, criterion=lambda method: float("nan"))
     assert files(tmp_path) == ["checkpoint-00000003.pt"]
     with pytest.raises(ValueError, match=r"there is no out to write it to"):
-        fit(make(), **RUN, score=lambda method: 0.0)
+        fit(make(), **RUN, criterion=lambda method: 0.0)
 
 
 def test_load_says_what_is_not_there_or_not_of_this_method(tmp_path):
@@ -123,7 +125,7 @@ def test_load_says_what_is_not_there_or_not_of_this_method(tmp_path):
         load(make(), tmp_path / "nowhere")
     fit(make(), **RUN, out=tmp_path)
     with pytest.raises(
-        FileNotFoundError, match=r"there is no .*best\.pt; fit writes it if it is given a score"
+        FileNotFoundError, match=r"there is no .*best\.pt; fit writes it if it is given a criterion"
     ):
         load(make(), tmp_path, best=True)
     other = METHODS["contrastive divergence"].make()
@@ -140,7 +142,7 @@ def test_too_few_steps_for_the_checkpoint_are_told(tmp_path):
 
 
 def test_a_damaged_newest_checkpoint_names_the_whole_one_before_it(tmp_path, undisturbed):
-    fit(make(), **{**RUN, "steps": 10}, out=tmp_path, keep=3)  # 6, 9, 10
+    fit(make(), **{**RUN, "steps": 10}, out=tmp_path, n_checkpoints=3)  # 6, 9, 10
     for step in (9, 10):
         path = Folder(tmp_path).path(step)
         content = bytearray(path.read_bytes())
@@ -159,7 +161,7 @@ def test_a_damaged_newest_checkpoint_names_the_whole_one_before_it(tmp_path, und
 
 
 def test_without_a_whole_checkpoint_the_advice_is_to_begin_anew(tmp_path):
-    fit(make(), **RUN, out=tmp_path, keep=1)
+    fit(make(), **RUN, out=tmp_path, n_checkpoints=1)
     Folder(tmp_path).path(12).write_bytes(b"")
     with pytest.raises(ValueError, match=r"and resume=True will start from the beginning"):
         fit(make(), **RUN, out=tmp_path, resume=True)

@@ -15,6 +15,7 @@ from torch import nn
 from ebmlearn.energy import Gaussian
 from ebmlearn.methods import ExactLikelihood
 from ebmlearn.nets import Glow
+from ebmlearn.schedules import inverse
 from ebmlearn.train import fit
 
 # one level, two, and three, whose splits meet 1, 2 and 3 channels
@@ -62,6 +63,7 @@ def test_a_sample_comes_with_the_log_density_that_log_prob_gives_it(flow):
     torch.testing.assert_close(flow.log_prob(x), log_q)
 
 
+@pytest.mark.statistical
 def test_its_density_integrates_to_one():
     """By importance sampling with its own noise widened, a law that shares no code with the sampler."""
     flow = curved(1, 2, 1, max_log_scale=0.5)
@@ -141,7 +143,7 @@ def test_exact_likelihood_fits_neighbours_that_agree():
     data = Gaussian(torch.zeros(1, 2, 2), cov)
     entropy = 0.5 * torch.logdet(2 * math.pi * math.e * cov).item()
     flow = Glow(1, 2, n_levels=1, n_steps=2, width=8)
-    method = ExactLikelihood(flow, lambda q: q.log_z, lr=lambda t: 0.03 / (1 + t / 30))
+    method = ExactLikelihood(flow, lambda q: q.log_z, lr=inverse(0.03, 30))
     fit(method, data.sample, steps=120, batch_size=256)
     nll = flow(data.sample(20_000)).mean().item()
     assert 0.5 * 4 * (1 + math.log(2 * math.pi)) - entropy > 2

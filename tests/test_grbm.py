@@ -11,6 +11,7 @@ from ebmlearn.energy import GRBM, grad
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood
 from ebmlearn.sample import gibbs, run
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 CONVENTIONS = list(itertools.product(["x", "x/std", "x/std**2"], [(0, 1), (-1, 1)]))
@@ -135,11 +136,13 @@ def chi_square(rbm, x):
     return stats.chi2.sf(statistic, len(wanted) - 1)
 
 
+@pytest.mark.statistical
 def test_samples_follow_the_density(generator):
     rbm = random_rbm(2, 3)
     assert chi_square(rbm, rbm.sample(100_000, generator)) > 1e-6
 
 
+@pytest.mark.statistical
 def test_gibbs_keeps_the_exact_law(generator):
     """Not the case if x given h had the wrong variance or mean, or h given x the wrong sign."""
     rbm = random_rbm(2, 3)
@@ -147,12 +150,14 @@ def test_gibbs_keeps_the_exact_law(generator):
     assert chi_square(rbm, x) > 1e-6
 
 
+@pytest.mark.statistical
 def test_gibbs_reaches_the_exact_law_from_elsewhere(generator):
     rbm = random_rbm(2, 3, scale=0.6)
     x = run(gibbs(rbm, generator=generator), torch.full((50_000, 2), 5.0, dtype=torch.float64), 50)
     assert chi_square(rbm, x) > 1e-6
 
 
+@pytest.mark.statistical
 def test_the_conditionals_have_their_moments(generator):
     rbm, n = random_rbm(2, 3), 100_000
     x, h = torch.tensor([[0.4, -0.8]], dtype=torch.float64), torch.tensor([[1.0, 0, 1]], dtype=torch.float64)
@@ -221,7 +226,7 @@ def test_exact_likelihood_recovers_a_model(generator):
     x = true.sample(20_000, generator)
     rbm = GRBM.from_parameters(torch.tensor([[3.0]]), torch.tensor([-0.5]), torch.zeros(1), 0.8)
     fit(
-        ExactLikelihood(rbm, lambda net: net.log_z, lr=lambda t: 0.15 * (1 - t / 400)),
+        ExactLikelihood(rbm, lambda net: net.log_z, lr=linear(0.15, 400)),
         lambda n: x[torch.randint(len(x), (n,))],
         steps=400,
         batch_size=1000,

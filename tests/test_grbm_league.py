@@ -22,14 +22,14 @@ from ebmlearn.objectives import (
     score_matching,
     sliced_score_matching,
 )
-from ebmlearn.sample import DataStart, gibbs
+from ebmlearn.sample import Chain, DataStart, gibbs
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 D, M, STEPS = 6, 4, 600
 
 
-def lr(t: int) -> float:
-    return 0.05 * (1 - t / STEPS)
+lr = linear(0.05, STEPS)
 
 
 def normal(std: float) -> Gaussian:
@@ -38,7 +38,7 @@ def normal(std: float) -> Gaussian:
 
 METHODS = {
     "CD-5": partial(
-        MaximumLikelihood, start=DataStart(), n_steps=5, kernel=gibbs, record=squared_jump, lr=lr
+        MaximumLikelihood, start=DataStart(), chain=Chain(gibbs, n_steps=5), diagnostic=squared_jump, lr=lr
     ),
     "SM": partial(ScoreMatching, objective=score_matching, lr=lr),
     "SSM": partial(ScoreMatching, objective=sliced_score_matching, lr=lr),
@@ -71,12 +71,14 @@ def losses(request):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_exact_maximum_likelihood_loses_what_its_40_parameters_cost(losses):
     """Asymptotically half a nat a parameter over all 10,000 data, 0.002 per point, and batch noise."""
     assert 0.001 < losses["ML"].mean() < 0.005
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("name", METHODS)
 def test_nobody_exceeds_exact_maximum_likelihood(losses, name):
     """Beyond the sampling error of the paired difference over the test set."""
@@ -85,6 +87,7 @@ def test_nobody_exceeds_exact_maximum_likelihood(losses, name):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["narrow", "wide"])
 def test_nce_with_unfitted_noise_comes_last(losses, noise):
     mean = {name: loss.mean().item() for name, loss in losses.items()}
@@ -92,6 +95,7 @@ def test_nce_with_unfitted_noise_comes_last(losses, noise):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_score_matching_is_near_maximum_likelihood(losses):
     """A wrong sign or half anywhere would cost more than a nat."""
     mean = {name: loss.mean().item() for name, loss in losses.items()}

@@ -6,7 +6,6 @@ exchanged, or the kernels; the posterior of other data; the chains exchanged in 
 """
 
 import math
-from functools import partial
 from unittest import mock
 
 import pytest
@@ -17,7 +16,8 @@ from ebmlearn.evaluate import latent
 from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import LatentPrior, ShortRunInference
 from ebmlearn.nets import LinearEnergy, MLPEnergy, MLPGenerator
-from ebmlearn.sample import Info, Kernel, State, gibbs, run, ula
+from ebmlearn.sample import Chain, Info, Kernel, State, gibbs, hmc, ula
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 pytest.importorskip("sklearn.datasets")  # here, since its import changes the environment
@@ -51,15 +51,8 @@ def test_with_exact_samples_a_step_descends_the_negative_log_likelihood():
         for p in [*prior.parameters(), *generator.parameters()]:
             p.mul_(2.5)  # fresh nets are nearly flat
     x = torch.tensor([[1.0, -1.0, 0.5], [-1.5, 0.3, 1.0]], dtype=torch.float64)
-    method = LatentPrior(
-        prior,
-        generator,
-        prior_steps=1,
-        posterior_steps=1,
-        prior_kernel=exactly,
-        posterior_kernel=exactly,
-        optimizer=torch.optim.SGD,
-    )
+    once = Chain(exactly, n_steps=1)
+    method = LatentPrior(prior, generator, prior_chain=once, posterior_chain=once, optimizer=torch.optim.SGD)
     z = GRID.points
     energy = prior(z)
     joint = energy + (x[:, None] - generator(z)).square().sum(2) / (2 * 0.7**2)
@@ -71,12 +64,13 @@ def test_with_exact_samples_a_step_descends_the_negative_log_likelihood():
 
 
 def test_chains_leave_no_gradient_behind_and_carry_none():
-    method = LatentPrior(MLPEnergy(2, (8,), reference_std=1.0), MLPGenerator(2, (3,), (8,)), prior_steps=3)
+    method = LatentPrior(MLPEnergy(2, (8,), reference_std=1.0), MLPGenerator(2, (3,), (8,)))
     losses = {}
     with mock.patch.object(method, "update", losses.__setitem__):
         method.step(torch.randn(8, 3))
     assert list(losses) == ["prior", "generator"]
-    assert not method.sample(4).requires_grad and not method.infer(torch.randn(4, 3)).requires_grad
+    for found in (method.sample(4), method.sample_prior(4), method.infer(torch.randn(4, 3))):
+        assert not found.requires_grad
     assert all(p.grad is None for p in method.parameters())
     losses["prior"].backward()
     assert all(p.grad is None for p in method.generator.parameters())
@@ -105,10 +99,8 @@ def test_learning_follows_the_moments_of_the_two_chains():
     method = LatentPrior(
         prior,
         generator,
-        prior_steps=K0,
-        posterior_steps=K1,
-        prior_kernel=partial(ula, step_size=S0),
-        posterior_kernel=partial(ula, step_size=S1),
+        prior_chain=Chain(ula, n_steps=K0, step_size=S0),
+        posterior_chain=Chain(ula, n_steps=K1, step_size=S1),
         lr_prior=0.5,
         lr_generator=0.05,
         optimizer=torch.optim.SGD,
@@ -132,15 +124,53 @@ def test_learning_follows_the_moments_of_the_two_chains():
     assert abs(a - 2.0) > 0.1 and abs(b - 0.5) > 0.1
 
 
+# chains of any kernel
+
+
+def test_posteriors_by_hmc_are_those_of_a_linear_generator():
+    """U = z·Az/2 and x = W z + b + τ ε: Gaussian, with the precision A + WᵀW/τ², here of eigenvalues between
+    10 and 50. Half of it is the prior's, which a chain on the reconstruction alone would miss."""
+    n, a = 20_000, torch.tensor([25.0, 10.0, 5.0]).double()
+    prior = LinearEnergy(lambda z: 0.5 * z.square(), a)
+    generator = MLPGenerator(3, (6,), (), std=TAU).double()
+    with torch.no_grad():
+        q = torch.linalg.qr(torch.randn(6, 3).double())[0]
+        p = torch.linalg.qr(torch.randn(3, 3).double())[0]
+        generator.net[0].weight.copy_(q * TAU * torch.tensor([5.0, 10.0, 25.0]).sqrt() @ p.T)
+    chain = Chain(hmc, n_steps=20, step_size=0.15, n_leapfrog=2)
+    method = LatentPrior(prior, generator, posterior_chain=chain)
+    x = torch.randn(1, 6).double()
+    weight, bias = generator.net[0].weight.detach(), generator.net[0].bias.detach()
+    precision = torch.diag(a) + weight.T @ weight / TAU**2
+    mean = torch.linalg.solve(precision, weight.T @ (x[0] - bias) / TAU**2)
+    u = (method.infer(x.expand(n, 6)) - mean) @ torch.linalg.cholesky(precision)
+    assert u.mean(0).norm() < 5 * (3 / n) ** 0.5
+    assert (torch.cov(u.T) - torch.eye(3)).abs().max() < 5 * (2 / n) ** 0.5
+
+
+def test_samples_are_draws_at_latents_of_the_prior():
+    """By exact chains on U = z·Az/2, with the generator's noise: covariance W A⁻¹ Wᵀ + τ² I."""
+    n, a = 50_000, torch.tensor([4.0, 1.0])
+    prior = LinearEnergy(lambda z: 0.5 * z.square(), a)
+    generator = MLPGenerator(2, (2,), (), std=TAU)
+    with torch.no_grad():
+        generator.net[0].weight.mul_(2)
+    chain = Chain(hmc, n_steps=15, step_size=0.4, n_leapfrog=3)
+    x = LatentPrior(prior, generator, prior_chain=chain).sample(n)
+    weight, bias = (p.detach() for p in generator.net[0].parameters())
+    cov = weight @ torch.diag(1 / a) @ weight.T + TAU**2 * torch.eye(2)
+    u = (x - bias) @ torch.linalg.inv(torch.linalg.cholesky(cov)).T
+    assert x.shape == (n, 2) and not x.requires_grad
+    assert u.mean(0).norm() < 5 * (2 / n) ** 0.5
+    assert (torch.cov(u.T) - torch.eye(2)).abs().max() < 5 * (2 / n) ** 0.5
+
+
 # digits, two latents: exact numbers
 
 BOX = Grid((-8, 8), n=210)
 WIDE = Grid((-24, 24), n=480)
-STEP = partial(ula, step_size=0.15)
-
-
-def falling(lr, steps):
-    return lambda t: lr * (1 - t / steps)
+PRIOR = Chain(ula, n_steps=40, step_size=0.4)
+POSTERIOR = Chain(ula, n_steps=20, step_size=0.15)
 
 
 def flat():
@@ -162,12 +192,13 @@ def log_p(generator, prior=None, box=BOX):
 
 def gaussian_prior(number):
     seed(number)
-    method = ShortRunInference(decoder(), n_steps=20, step_size=0.15, lr=falling(4e-3, 500))
+    method = ShortRunInference(decoder(), chain=POSTERIOR, lr=linear(4e-3, 500))
     fit(method, data.load("digits").x, steps=500, batch_size=100)
     return method.generator
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_prior_gains_a_nat_at_an_equal_decoder(number):
     """Equal to the last bit: it is frozen. And the short run samples the prior, near the floor."""
@@ -176,15 +207,15 @@ def test_the_prior_gains_a_nat_at_an_equal_decoder(number):
     method = LatentPrior(
         flat(),
         generator,
-        prior_steps=40,
-        posterior_kernel=STEP,
-        lr_prior=falling(4e-3, 300),
+        prior_chain=PRIOR,
+        posterior_chain=POSTERIOR,
+        lr_prior=linear(4e-3, 300),
         lr_generator=0.0,
     )
     fit(method, data.load("digits").x, steps=300, batch_size=100)
     assert log_p(generator) == before
     assert log_p(generator, method.prior) - before > 1
-    assert latent.sample_tv(method.sample(10_000), method.prior, BOX).value < 0.1
+    assert latent.sample_tv(method.sample_prior(10_000), method.prior, BOX).value < 0.1
 
 
 def from_scratch(number, lr_prior, prior_steps, steps=250, lr_generator=5e-3):
@@ -192,22 +223,23 @@ def from_scratch(number, lr_prior, prior_steps, steps=250, lr_generator=5e-3):
     method = LatentPrior(
         flat(),
         decoder(),
-        prior_steps=prior_steps,
-        posterior_kernel=STEP,
+        prior_chain=PRIOR.replace(n_steps=prior_steps),
+        posterior_chain=POSTERIOR,
         lr_prior=lr_prior,
         lr_generator=lr_generator,
     )
     history = fit(method, data.load("digits").x, steps=steps, batch_size=100)
-    tv = latent.sample_tv(method.sample(5000), method.prior, WIDE, 30)
+    tv = latent.sample_tv(method.sample_prior(5000), method.prior, WIDE, 30)
     return method, tv.value, history["energy_gap"][-100:].mean().item()
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("number", [0, 1])
 def test_equal_rates_leave_a_short_chain_behind_while_the_gap_looks_healthy(number):
     method, tv, gap = from_scratch(number, 5e-3, 10)
     assert tv > 0.5 and abs(gap) < 1
-    long = run(method.prior_kernel(method.prior), method.generator.latent(5000), 2000)
+    long = PRIOR.replace(n_steps=2000)(method.prior, method.generator.latent(5000))
     assert latent.sample_tv(long, method.prior, WIDE, 30).value < tv - 0.3
     _, tenth, _ = from_scratch(number, 5e-4, 10)
     assert tenth < tv - 0.2
@@ -216,19 +248,21 @@ def test_equal_rates_leave_a_short_chain_behind_while_the_gap_looks_healthy(numb
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_a_low_rate_of_the_prior_is_a_delay():
     _, tv, _ = from_scratch(0, 5e-4, 10, steps=800)
     assert tv > 0.8
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_two_training_runs_differ_by_more_than_a_prior_gains():
     """Joint learning against N(0, I), same budget: the gain of a prior cannot be read off so few runs (here
     2.1, 0.0 and -5.6 nats)."""
     box = Grid((-14, 14), n=360)
     plain = [log_p(gaussian_prior(number), box=box) for number in range(3)]
     assert max(plain) - min(plain) > 2
-    rate, gains = falling(4e-3, 500), []
+    rate, gains = linear(4e-3, 500), []
     for number in range(3):
         method, _, _ = from_scratch(number, rate, 40, steps=500, lr_generator=rate)
         gains.append(log_p(method.generator, method.prior, box) - plain[number])
@@ -241,12 +275,9 @@ def test_two_training_runs_differ_by_more_than_a_prior_gains():
 @pytest.mark.parametrize(
     ("prior", "settings", "error", "message"),
     [
-        (1.0, {"prior_steps": 0}, ValueError, "posterior_steps >= 1; got 0 and 20"),
-        (1.0, {"posterior_steps": 0}, ValueError, "posterior_steps >= 1; got 60 and 0"),
         (None, {}, ValueError, "the prior has no Gaussian term"),
-        (1.0, {"prior_kernel": ula}, TypeError, "step_size"),
-        (1.0, {"posterior_kernel": partial(ula, step_size=-1.0)}, ValueError, "step_size is -1.0"),
-        (1.0, {"posterior_kernel": gibbs}, TypeError, "no method gibbs_sweep"),
+        (1.0, {"prior_chain": Chain(gibbs, n_steps=1)}, TypeError, "no method gibbs_sweep"),
+        (1.0, {"posterior_chain": Chain(gibbs, n_steps=1)}, TypeError, "no method gibbs_sweep"),
     ],
 )
 def test_bad_settings_are_refused_before_the_first_step(prior, settings, error, message):

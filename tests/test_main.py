@@ -21,10 +21,10 @@ from ebmlearn import __main__, runs
 from ebmlearn.commands import _results, _train
 from ebmlearn.methods import LatentPrior
 from ebmlearn.recipes import RECIPES
-from ebmlearn.train import checkpoint
+from ebmlearn.train import checkpoint, checksum
 
 NAME = "latent-prior-mnist"  # the quickest
-TRAIN = ["train", NAME, "--smoke", "--score", "0", "--every", "2", "--steps", "4"]
+TRAIN = ["train", NAME, "--smoke", "--criterion", "0", "--every", "2", "--steps", "4"]
 
 
 def call(*argv):
@@ -76,9 +76,11 @@ def test_show_has_what_a_student_wants_to_see(capsys):
     # 3 x 3 x 3 x 128 + 128, then three times 4 x 4 x in x out + out, then 1024 x 4 x 4
     n = 3456 + 128 + sum(32 * (128 * 2**i) ** 2 + 256 * 2**i for i in range(3)) + 16384
     assert f"ConvEnergy, {n:,} parameters" in printed
-    assert "n_steps                 100" in printed
-    assert "step_size=1.4142135623730951" in printed
-    assert "n_steps=10 if smoke else 100,  # K: paper" in printed  # its code, with the comments
+    assert (
+        "chain                   Chain(ula, n_steps=100, step_size=1.4142135623730951, noise_scale=0.01)"
+        in printed
+    )
+    assert "# K: paper. Code: x + ∇f(x) + 0.01 ε." in printed  # its code, with the comments
     assert call("show", "short-run-cifar10", "--smoke") == 0
     assert "20 steps, 16 images" in capsys.readouterr().out
 
@@ -126,9 +128,9 @@ def test_run_json_says_what_was_run(out):
     settings = recipe.method(recipe.shape()).settings()
     assert run["settings"] == {**settings, "batch_size": str(recipe.batch_size)}
     x = recipe.load().x
-    assert run["data"] == {"images": 256, "shape": [1, 16, 16], "sha256": runs.checksum(x)}
+    assert run["data"] == {"images": 256, "shape": [1, 16, 16], "sha256": checksum(x)}
     x[7, 0, 3, 3] += 1e-6
-    assert run["data"]["sha256"] != runs.checksum(x)
+    assert run["data"]["sha256"] != checksum(x)
     (session,) = run["sessions"]
     assert session["argv"] == [*TRAIN, "--out", str(out), "--seed", "3"]
     assert session["ranks"] == 1 and run["steps"] == 4
@@ -188,7 +190,7 @@ def test_the_seed_decides_the_result(out):
 def test_grids_do_not_change_training(out):
     """Their noise is their own: with pictures at each step training ends where it ends without."""
     assert call(*TRAIN, "--out", out) == 0
-    assert call(*TRAIN, "--out", out.with_name("b"), "--every", "1", "--score", "20") == 0
+    assert call(*TRAIN, "--out", out.with_name("b"), "--every", "1", "--criterion", "20") == 0
     for name in ("trace.csv", "samples/00000004.png"):
         assert (out / name).read_bytes() == (out.with_name("b") / name).read_bytes()
 
@@ -258,7 +260,7 @@ def test_other_settings_are_refused_by_name(out, fails, monkeypatch):
     assert "smoke: checkpoint True | this run False\n" in fails(*(a for a in resume if a != "--smoke"))
     other = [a if a != NAME else "short-run-mnist" for a in resume]
     assert f"recipe: checkpoint {NAME} | this run short-run-mnist\n" in fails(*other)
-    monkeypatch.setattr(runs, "checksum", lambda x: "another")
+    monkeypatch.setattr(_train, "checksum", lambda x: "another")
     assert re.search(r"sha256: checkpoint [0-9a-f]{64} \| this run another\n", fails(*resume))
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
@@ -319,12 +321,12 @@ def test_no_data_says_how_to_get_it(out, fails, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--steps", "0"], "expected steps, batch_size, every, keep >= 1; got 0"),
-        (["--every", "0"], "expected steps, batch_size, every, keep >= 1; got 4, 16, 0"),
-        (["--keep", "0"], "expected steps, batch_size, every, keep >= 1"),
+        (["--steps", "0"], "expected steps, every, n_checkpoints >= 1; got 0"),
+        (["--every", "0"], "expected steps, every, n_checkpoints >= 1; got 4, 0"),
+        (["--n-checkpoints", "0"], "expected steps, every, n_checkpoints >= 1"),
         (["--compile", "-1"], "compile is -1; expected the number of steps in a block"),
         (["--cuda-graphs"], "cuda_graphs replays compiled blocks: it needs compile > 0"),
-        (["--score", "19"], "--score is 19; expected 0, for no score, or at least 20 samples"),
+        (["--criterion", "19"], "--criterion is 19; expected 0, for none, or at least 20 samples"),
     ],
 )
 def test_numbers_out_of_range(out, fails, more, message):
@@ -468,7 +470,7 @@ def test_a_process_that_is_stopped(out, number, status):
 def test_two_ranks_write_one_run_and_one_message(out):
     """Only rank 0 prints and writes; a refusal reaches both, and neither waits for the other."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
-    command = [*torchrun, "-m", "ebmlearn", *TRAIN, "--score", "20", "--out", str(out)]
+    command = [*torchrun, "-m", "ebmlearn", *TRAIN, "--criterion", "20", "--out", str(out)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("256 images (1, 16, 16) of mnist, 4 steps") == 1
@@ -484,7 +486,7 @@ def test_two_ranks_write_one_run_and_one_message(out):
 
 
 def test_sample_draws_the_trained_model(out, capsys):
-    assert call(*TRAIN, "--out", out, "--score", "20") == 0
+    assert call(*TRAIN, "--out", out, "--criterion", "20") == 0
     assert call("sample", out) == 0
     assert f"64 samples after step 4: {out / 'sample.png'}" in capsys.readouterr().out
     # with the seed of the grids: the same picture

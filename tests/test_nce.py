@@ -17,6 +17,7 @@ from ebmlearn.evaluate import exact
 from ebmlearn.methods import NCE
 from ebmlearn.nets import MLPEnergy
 from ebmlearn.objectives import nce
+from ebmlearn.schedules import inverse, linear
 from ebmlearn.targets import four_weighted_gaussians
 from ebmlearn.train import fit
 
@@ -46,6 +47,7 @@ def test_sign_a_flat_energy_becomes_confining():
     assert energy.a.grad < 0
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("nu", [1, 3])
 def test_at_the_truth_the_gradient_vanishes_and_the_loss_is_a_jensen_shannon_divergence(nu):
     """The loss is ``(1+ν) [H - JSD_ν]``, with weights 1/(1+ν) and ν/(1+ν); the integral is by quadrature."""
@@ -69,7 +71,7 @@ def test_at_the_truth_the_gradient_vanishes_and_the_loss_is_a_jensen_shannon_div
 @pytest.mark.parametrize("nu", [1, 4])
 def test_the_learned_constant_is_log_z(nu):
     """With ν forgotten in the log-odds it would be off by log ν = 1.4."""
-    method = NCE(Precision(0.5), normal(2, 5.0), n_noise=nu, lr=lambda t: 0.2 / (1 + t / 25))
+    method = NCE(Precision(0.5), normal(2, 5.0), n_noise=nu, lr=inverse(0.2, 25))
     fit(method, lambda n: 2 * torch.randn(n, 2), steps=300, batch_size=1000)
     assert method.log_z.item() == pytest.approx(math.log(2 * math.pi * 4), abs=0.05)
 
@@ -124,7 +126,7 @@ def on_t4(seed: int, std: float, box: float, steps: int = 800):
     """KL(T4 ‖ model), learned minus true log Z, accuracy of the classifier in the end."""
     torch.manual_seed(seed)
     target, net = four_weighted_gaussians(), MLPEnergy(2, (64, 64), reference_std=2.5)
-    method = NCE(net, normal(2, std**2), lr=lambda t: 5e-3 * (1 - t / steps))
+    method = NCE(net, normal(2, std**2), lr=linear(5e-3, steps))
     history = fit(method, target.sample, steps=steps, batch_size=500)
     grid = exact.Grid((-box, box), n=402)
     off = method.log_z.item() - exact.log_z(net, grid).value
@@ -132,6 +134,7 @@ def on_t4(seed: int, std: float, box: float, steps: int = 800):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_that_covers_the_data_leads_to_the_density_and_to_log_z(seed):
     kl, off, accuracy = on_t4(seed, std=1.5, box=12)
@@ -141,6 +144,7 @@ def test_noise_that_covers_the_data_leads_to_the_density_and_to_log_z(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("seed", range(3))
 def test_narrow_noise_leads_elsewhere_and_the_classifier_says_so(seed):
     """Most of the model's mass is where neither data nor noise are: the box must be wide to hold it."""

@@ -5,6 +5,7 @@ import torch
 from objectives import OBJECTIVES, Precision, V
 
 from ebmlearn.objectives import ml_gap
+from ebmlearn.schedules import inverse
 from ebmlearn.train import fit
 
 
@@ -59,7 +60,7 @@ def test_event_shapes_must_agree():
 def test_the_fit_ends_at_the_objectives_own_optimum(name, dim):
     """The battery: within 1 %, so that a factor, a sign or a lost half anywhere in the objective shows."""
     case = OBJECTIVES[name]
-    method = case.make(Precision(0.5, dim), lr=lambda t: 0.02 / (1 + t / 25))
+    method = case.make(Precision(0.5, dim), lr=inverse(0.02, 25))
     trace = []
     fit(
         method,

@@ -148,7 +148,7 @@ def test_the_step_of_anatomy_is_that_of_the_released_code(name, epsilon):
     """``x - ∇f + ε Z``: with the noise known, the rest is the plain gradient."""
     recipe = RECIPES[name](smoke=True)
     method = recipe.method((1, 16, 16))
-    kernel = method.kernel()
+    kernel = method.chain.kernel(method.energy)
     x = torch.rand(3, 1, 16, 16)
     x.requires_grad_()
     (slope,) = torch.autograd.grad(method.energy(x).sum(), x)
@@ -175,7 +175,7 @@ def test_sampling_from_the_bank_leaves_it_as_it_is():
 def test_chains_of_coopnets_run_at_temperature_one_and_start_near_the_generator(name):
     recipe = RECIPES[name](smoke=True)
     method = recipe.method((1, 16, 16))
-    kernel = method.kernel()
+    kernel = method.chain.kernel(method.energy)
     assert kernel.temperature(0) == 1 and method.generator.std == 0.002
     z = method.generator.latent(200)
     noise = method.generator.draw(z) - method.generator(z)

@@ -20,7 +20,7 @@ ALL = [pytest.param(name, marks=[] if name == QUICK else pytest.mark.slow) for n
 @pytest.mark.parametrize("name", ALL)
 def test_smoke_size_trains_and_resumes_bit_for_bit(name, tmp_path):
     """Two steps and two resumed ones end where four do: weights, metrics and the pictures on the way."""
-    train = ["train", name, "--smoke", "--every", "2", "--score", "0"]
+    train = ["train", name, "--smoke", "--every", "2", "--criterion", "0"]
     assert main([*train, "--out", str(tmp_path / "a"), "--steps", "4"]) == 0
     assert main([*train, "--out", str(tmp_path / "b"), "--steps", "2"]) == 0
     assert main([*train, "--out", str(tmp_path / "b"), "--steps", "4", "--resume"]) == 0

@@ -143,7 +143,7 @@ def test_the_objective_is_theirs_times_a_constant(monkeypatch, data, low, high, 
 def test_the_sampler_is_theirs():
     """Their loop on v in [0, 1] and h, with steps of 0.02 and the same noise, gives the same images."""
     average, anneal = joint_net(), Anneal(4, 6, 5)
-    method = SimpleNamespace(average=SimpleNamespace(module=average), energy=joint_net())
+    method = SimpleNamespace(averages={"energy": SimpleNamespace(module=average)}, energy=joint_net())
     torch.manual_seed(1)
     found = sample(method, 7, anneal=anneal)
     torch.manual_seed(1)

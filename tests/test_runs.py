@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from ebmlearn import NoiseStart, fit, runs
+from ebmlearn import Chain, NoiseStart, fit, runs, ula
 from ebmlearn import random as rng
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import ConvEnergy
@@ -16,7 +16,7 @@ from ebmlearn.train import checkpoint
 
 def small():
     torch.manual_seed(0)
-    return MaximumLikelihood(ConvEnergy(1, 8, [4]), NoiseStart(), n_steps=2, step_size=0.1)
+    return MaximumLikelihood(ConvEnergy(1, 8, [4]), NoiseStart(), chain=Chain(ula, n_steps=2, step_size=0.1))
 
 
 DATA = torch.rand(16, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -76,24 +76,29 @@ def test_grids_come_in_time_with_the_same_noise_and_leave_training_alone(tmp_pat
     assert (levels - 127.5 * (seen[0][0][0] + 1)).abs().max() <= 0.5
 
 
-def test_the_score_tells_near_from_far_and_leaves_random_numbers_alone():
+def test_the_criterion_tells_near_from_far_and_leaves_random_numbers_alone():
     x = torch.randn(400, 1, 16, 16)
     state = rng.state()
     near, far, again = (
-        runs.Score(lambda method, a=a: a * torch.randn(100, 1, 16, 16), x)(None) for a in (1.0, 1.5, 1.0)
+        runs.CoarseDistance(lambda method, a=a: a * torch.randn(100, 1, 16, 16), x)(None)
+        for a in (1.0, 1.5, 1.0)
     )
     assert near == again < far / 2
     assert torch.equal(rng.state()["torch"], state["torch"])
     # 8 x 8 means of 2 x 2 pixels have variance 1/4: the closed form is 64 (1.5 - 1)² / 4, the rest is bias
-    many = runs.Score(lambda method: 1.5 * torch.randn(5000, 1, 16, 16), torch.randn(5000, 1, 16, 16))
+    many = runs.CoarseDistance(
+        lambda method: 1.5 * torch.randn(5000, 1, 16, 16), torch.randn(5000, 1, 16, 16)
+    )
     assert many(None) == pytest.approx(4.0, rel=0.1)
 
 
-def test_the_best_checkpoint_is_the_one_of_the_lowest_score(tmp_path):
+def test_the_best_checkpoint_is_the_one_of_the_lowest_criterion(tmp_path):
     """Samples at steps 1, 2, 3 are off by 3, 0, 2: the second is the best."""
     off = iter((3.0, 0.0, 2.0))
-    score = runs.Score(lambda method: torch.randn(100, 1, 8, 8) + next(off), torch.randn(100, 1, 8, 8))
-    fit(small(), DATA, steps=3, batch_size=4, out=tmp_path, every=1, score=score)
+    criterion = runs.CoarseDistance(
+        lambda method: torch.randn(100, 1, 8, 8) + next(off), torch.randn(100, 1, 8, 8)
+    )
+    fit(small(), DATA, steps=3, batch_size=4, out=tmp_path, every=1, criterion=criterion)
     assert checkpoint.load(tmp_path / "best.pt")["step"] == 2
 
 

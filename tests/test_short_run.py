@@ -11,7 +11,8 @@ from ebmlearn.evaluate import exact
 from ebmlearn.evaluate.twosample import mmd
 from ebmlearn.methods import MaximumLikelihood, ShortRunGenerator
 from ebmlearn.nets import MLPEnergy
-from ebmlearn.sample import NoiseStart, ReplayBuffer, run
+from ebmlearn.sample import Chain, NoiseStart, ReplayBuffer, hmc, ula
+from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
 
@@ -19,10 +20,15 @@ def quadratic(x):
     return 0.5 * x.square().flatten(1).sum(1)
 
 
+def still(n_steps):
+    """A chain without noise, whose end is a function of its start."""
+    return Chain(ula, n_steps=n_steps, step_size=0.5, noise_scale=0.0)
+
+
 @pytest.fixture(params=["normal", "uniform"])
 def generator(request):
     """On a quadratic energy without noise M(z) = (1 - s²/2)^K z."""
-    return ShortRunGenerator(quadratic, NoiseStart(request.param, 2.0), n_steps=4, step_size=0.5)
+    return ShortRunGenerator(quadratic, NoiseStart(request.param, 2.0), still(4))
 
 
 def test_the_generator_is_the_chain(generator):
@@ -39,7 +45,7 @@ def test_reconstruction_finds_the_start(generator):
 
 def test_reconstruction_leaves_no_gradient_in_the_net():
     net = torch.nn.Linear(2, 1)
-    generator = ShortRunGenerator(lambda x: net(x.tanh()).squeeze(1), NoiseStart(), n_steps=2, step_size=0.5)
+    generator = ShortRunGenerator(lambda x: net(x.tanh()).squeeze(1), NoiseStart(), still(2))
     generator.reconstruct(torch.randn(3, 2), n_updates=2)
     assert all(p.grad is None for p in net.parameters())
 
@@ -52,6 +58,7 @@ def test_interpolation_starts_and_ends_at_its_ends(generator):
     torch.testing.assert_close(x[-1], generator(z1), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.statistical
 def test_every_point_of_an_interpolation_has_the_law_of_the_start(generator):
     """A straight line between two uniform starts would be triangular in the middle."""
     z0, z1 = generator.start.draw(torch.empty(2, 20_000, 1))
@@ -60,8 +67,9 @@ def test_every_point_of_an_interpolation_has_the_law_of_the_start(generator):
     assert stats.kstest(middle.flatten().numpy(), law.cdf).pvalue > 1e-6
 
 
+@pytest.mark.statistical
 def test_noise_adds_its_variance():
-    generator = ShortRunGenerator(quadratic, NoiseStart("normal"), n_steps=1, step_size=0.5, noise_scale=0.5)
+    generator = ShortRunGenerator(quadratic, NoiseStart("normal"), still(1).replace(noise_scale=0.5))
     x = generator(torch.zeros(100_000, 1))
     assert abs(x.var().item() / 0.25 - 1) < 5 * math.sqrt(2 / 100_000)
 
@@ -73,11 +81,17 @@ def test_bad_arguments_are_refused(generator):
         generator.interpolate(torch.zeros(1, 2), torch.zeros(2, 2), 3)
     with pytest.raises(ValueError, match="expected equal shapes, n >= 2"):
         generator.interpolate(torch.zeros(1, 2), torch.zeros(1, 2), 1)
-    uniform = ShortRunGenerator(quadratic, NoiseStart("uniform", 1.0), n_steps=1, step_size=0.5)
+    uniform = ShortRunGenerator(quadratic, NoiseStart("uniform", 1.0), still(1))
     with pytest.raises(ValueError, match="outside"):
         uniform.interpolate(torch.full((1, 2), 2.0), torch.zeros(1, 2), 3)
 
 
+def test_a_chain_that_cannot_be_differentiated_is_refused():
+    with pytest.raises(TypeError, match="hmc does not know the setting 'create_graph'"):
+        ShortRunGenerator(quadratic, NoiseStart(), Chain(hmc, n_steps=1, step_size=0.1, n_leapfrog=2))
+
+
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_perfect_samples_come_from_a_wrong_energy():
     """Four weighted Gaussians: noise starts pass the two-sample test at a KL above 5."""
@@ -87,15 +101,16 @@ def test_perfect_samples_come_from_a_wrong_energy():
     def train(start):
         torch.manual_seed(0)
         net = MLPEnergy(2, (64, 64), reference_std=2.5)
-        method = MaximumLikelihood(net, start, n_steps=20, step_size=0.2, lr=lambda t: 2e-3 * (1 - t / 1200))
+        chain = Chain(ula, n_steps=20, step_size=0.2)
+        method = MaximumLikelihood(net, start, chain=chain, lr=linear(2e-3, 1200))
         fit(method, target.sample, steps=1200, batch_size=200)
         return method
 
-    short = train(NoiseStart("normal", 2.5))
-    x = run(short.kernel(), short.start.draw(torch.empty(1000, 2)), 20)
+    short = train(NoiseStart("normal", 2.5, (2,)))
+    x = short.sample(1000)
     assert exact.kl(target, short.energy, grid).value > 5
     assert mmd(x, target.sample(1000)).p_value > 1e-3
-    longer = run(short.kernel(), x, 1000)
+    longer = short.chain.replace(n_steps=1000)(short.energy, x)
     assert mmd(longer, target.sample(1000), n_permutations=0).value > 0.05, (
         "the test could not see a wrong law"
     )

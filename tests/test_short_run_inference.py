@@ -19,10 +19,14 @@ from ebmlearn.evaluate import linear
 from ebmlearn.methods import ShortRunInference
 from ebmlearn.methods.short_run_inference import gaussian_entropy
 from ebmlearn.nets import MLPGenerator
-from ebmlearn.sample import langevin
+from ebmlearn.sample import Chain, gibbs, hmc, langevin, ula
+from ebmlearn.schedules import inverse
 from ebmlearn.train import fit
 
 pytest.importorskip("sklearn.datasets")  # the digits; its first import sets environment variables
+
+
+TEN = Chain(ula, n_steps=10, step_size=0.15)
 
 
 @pytest.fixture
@@ -59,11 +63,12 @@ def white(z, law):
 # inference
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("noise_scale", [None, 0.0, 0.05])
 def test_inferred_latents_have_the_law_of_the_closed_form(net, noise_scale):
     n, settings = 50_000, {"n_steps": 10, "step_size": 0.15, "noise_scale": noise_scale}
     x = torch.randn(1, 6).double()
-    z = ShortRunInference(net, **settings).infer(x.expand(n, 6))
+    z = ShortRunInference(net, chain=Chain(ula, **settings)).infer(x.expand(n, 6))
     u = white(z, linear.short_run(linear.from_generator(net), x, **settings))
     assert u.mean(0).norm() < 5 * (3 / n) ** 0.5
     assert (torch.cov(u.T) - torch.eye(3)).abs().max() < 5 * (2 / n) ** 0.5
@@ -75,7 +80,8 @@ def test_the_scale_multiplies_steps_and_noise(net):
         return 0.2 / (1 + t)
 
     x = torch.randn(8, 6).double()
-    method = ShortRunInference(net, n_steps=5, step_size=shrinking, noise_scale=0.1, tune_every=1)
+    chain = Chain(ula, n_steps=5, step_size=shrinking, noise_scale=0.1)
+    method = ShortRunInference(net, chain=chain, tune_every=1)
     with torch.no_grad():
         method.log_scale.fill_(math.log(0.7))
     seed(1)
@@ -92,12 +98,13 @@ def test_the_scale_multiplies_steps_and_noise(net):
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.statistical
 def test_what_is_not_observed_does_not_count(net):
     """The law is that of a model of the seen rows of W; unseen elements may be anything, NaN too."""
     n, seen = 50_000, torch.tensor([True, False, True, True, False, True])
     x = torch.randn(1, 6).double()
     hidden = torch.where(seen, x, torch.nan)
-    z = ShortRunInference(net, n_steps=10, step_size=0.15).infer(hidden.expand(n, 6), mask=seen)
+    z = ShortRunInference(net, chain=TEN).infer(hidden.expand(n, 6), mask=seen)
     whole = linear.from_generator(net)
     part = linear.LinearGaussian(whole.weight[seen], whole.bias[seen], whole.std)
     u = white(z, linear.short_run(part, x[:, seen], n_steps=10, step_size=0.15))
@@ -113,7 +120,8 @@ def test_the_best_divergence_of_running_chains_is_that_of_the_closed_form(net, n
     s, least = best(model, x, n_steps, lambda law: linear.kl(law, target))
     found = []
     for factor in (0.8, 0.9, 1.0, 1.1, 1.2):
-        z = ShortRunInference(net, n_steps=n_steps, step_size=factor * s).infer(x.expand(n, 6))
+        chain = Chain(ula, n_steps=n_steps, step_size=factor * s)
+        z = ShortRunInference(net, chain=chain).infer(x.expand(n, 6))
         found.append(linear.kl(linear.Normal(z.mean(0)[None], torch.cov(z.T)), target).item())
     assert min(found) == pytest.approx(least, rel=0.1)
     assert found.index(min(found)) in (1, 2, 3)
@@ -138,7 +146,7 @@ def truth(model, x, law):
 def test_without_noise_the_conditional_criterion_is_the_divergence(net):
     x, n = torch.randn(4, 6).double(), 20
     settings = {"n_steps": 7, "step_size": 0.1, "noise_scale": 0.0}
-    method = ShortRunInference(net, **settings, entropy="conditional", n_chains=n)
+    method = ShortRunInference(net, chain=Chain(ula, **settings), entropy="conditional", n_chains=n)
     with mock.patch.object(net, "latent", return_value=exact_moments(n, 3).repeat(4, 1)):
         found = method.criterion(x)
     model = linear.from_generator(net)
@@ -146,6 +154,7 @@ def test_without_noise_the_conditional_criterion_is_the_divergence(net):
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.statistical
 def test_with_noise_the_conditional_criterion_is_too_large_by_an_information(net):
     """And the Gaussian one is right. The spread over many examples at one x gives the errors."""
     x = torch.full((400, 6), 0.3).double()
@@ -153,12 +162,13 @@ def test_with_noise_the_conditional_criterion_is_too_large_by_an_information(net
     law = linear.short_run(model, x, n_steps=10, step_size=0.15)
     assert information(law) > 5
     for entropy, bias in (("conditional", information(law)), ("gaussian", 0.0)):
-        method = ShortRunInference(net, n_steps=10, step_size=0.15, entropy=entropy)
+        method = ShortRunInference(net, chain=TEN, entropy=entropy)
         found = method.criterion(x) - truth(model, x, law)
         error = found.std() / 20
         assert error < 0.05 and (found.mean() - bias).abs() < 5 * error
 
 
+@pytest.mark.statistical
 def test_the_gaussian_entropy_has_no_bias_even_from_five_samples():
     cov = torch.tensor([[2.0, 0.5], [0.5, 0.3]])
     law = torch.distributions.MultivariateNormal(torch.ones(2), cov)
@@ -179,9 +189,8 @@ def test_the_slope_of_the_criterion_by_the_step_is_that_of_the_closed_form(net, 
     x = torch.full((400, 6), 0.3).double()
     noise_free = noise_scale == 0
     entropy, n = ("conditional", 20) if noise_free else ("gaussian", 32)
-    method = ShortRunInference(
-        net, n_steps=7, step_size=0.12, noise_scale=noise_scale, tune_every=1, entropy=entropy, n_chains=n
-    )
+    chain = Chain(ula, n_steps=7, step_size=0.12, noise_scale=noise_scale)
+    method = ShortRunInference(net, chain=chain, tune_every=1, entropy=entropy, n_chains=n)
     model = linear.from_generator(net)
 
     def value(log_scale):
@@ -211,13 +220,12 @@ def test_tuning_finds_the_best_step_and_the_conditional_criterion_too_small_a_on
     for entropy, chains, wanted in (("gaussian", 32, right), ("conditional", 4, wrong)):
         method = ShortRunInference(
             net,
-            n_steps=10,
-            step_size=0.1,
+            chain=TEN.replace(step_size=0.1),
             tune_every=1,
             entropy=entropy,
             n_tune=64,
             n_chains=chains,
-            lr_step=lambda t: 0.1 / (1 + t / 10),
+            lr_step=inverse(0.1, 10),
         )
         for _ in range(60):
             method.tune(x)
@@ -225,12 +233,22 @@ def test_tuning_finds_the_best_step_and_the_conditional_criterion_too_small_a_on
         assert all(p.grad is None for p in net.parameters())
 
 
+def test_samples_are_draws_of_the_generator(net):
+    n, model = 50_000, linear.from_generator(net)
+    x = ShortRunInference(net, chain=TEN).sample(n)
+    cov = model.weight @ model.weight.T + model.std**2 * torch.eye(6)
+    u = (x - model.bias) @ torch.linalg.inv(torch.linalg.cholesky(cov)).T
+    assert x.shape == (n, 6) and not x.requires_grad
+    assert u.mean(0).norm() < 5 * (6 / n) ** 0.5
+    assert (torch.cov(u.T) - torch.eye(6)).abs().max() < 5 * (2 / n) ** 0.5
+
+
 # learning
 
 
 def test_a_step_descends_the_reconstruction_at_inferred_latents(net):
     """The gradient written out anew: nothing flows through the chain, and every step has fresh noise."""
-    method = ShortRunInference(net, n_steps=4, step_size=0.1)
+    method = ShortRunInference(net, chain=Chain(ula, n_steps=4, step_size=0.1))
     x = torch.randn(16, 6).double()
     seed(1)
     start = torch.randn(16, 3, dtype=torch.double)
@@ -247,7 +265,8 @@ def test_a_step_descends_the_reconstruction_at_inferred_latents(net):
 
 
 def test_the_step_size_has_its_turn_every_so_many_iterations(net):
-    method = ShortRunInference(net, n_steps=2, step_size=0.1, tune_every=3)
+    chain = Chain(ula, n_steps=2, step_size=0.1)
+    method = ShortRunInference(net, chain=chain, tune_every=3)
     x, turns = torch.randn(40, 6).double(), []
     for _ in range(7):
         method.step(x)
@@ -258,16 +277,15 @@ def test_the_step_size_has_its_turn_every_so_many_iterations(net):
     torch.testing.assert_close(criterion.call_args[0][0], x[:16])
 
 
-def gap_to_ppca(steps=600, **settings):
+def gap_to_ppca(steps=600, **changes):
     """How far the exact log-likelihood of held-out digits is below that of probabilistic PCA, in nats."""
     seed(0)
     x, test = (data.load("digits", part).x for part in ("train", "test"))
     optimum = linear.ppca(x, 8)
     method = ShortRunInference(
         MLPGenerator(8, (1, 8, 8), (), std=optimum.std),
-        n_steps=20,
+        chain=Chain(ula, **{"n_steps": 20, "step_size": 0.2, **changes}),
         lr=lambda t: 0.1 * (1 - t / steps) ** 2,
-        **settings,
     )
     fit(method, x, steps=steps, batch_size=200)
     flat, learned = test.flatten(1).double(), linear.from_generator(method.generator)
@@ -279,8 +297,8 @@ def gap_to_ppca(steps=600, **settings):
 def test_a_linear_generator_of_digits_comes_within_a_tenth_of_a_nat_of_ppca():
     """At about the step whose divergence is least. The rule itself rests 0.046 nats below; without noise it
     rests elsewhere."""
-    assert 0 < gap_to_ppca(step_size=0.2) < 0.1
-    assert gap_to_ppca(step_size=0.2, noise_scale=0.0) > 2
+    assert 0 < gap_to_ppca() < 0.1
+    assert gap_to_ppca(noise_scale=0.0) > 2
 
 
 # settings
@@ -289,22 +307,27 @@ def test_a_linear_generator_of_digits_comes_within_a_tenth_of_a_nat_of_ppca():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_steps": 0}, "expected n_steps >= 1, tune_every >= 0, n_tune >= 1; got 0, 0, 16"),
-        ({"tune_every": -1}, "got 5, -1, 16"),
-        ({"n_tune": 0}, "got 5, 0, 0"),
-        ({"step_size": 0.0}, "step_size is 0.0"),
-        ({"noise_scale": -1.0}, "noise_scale is -1.0"),
+        ({"tune_every": -1}, "expected tune_every >= 0 and n_tune >= 1; got -1 and 16"),
+        ({"n_tune": 0}, "got 0 and 0"),
         ({"entropy": "exact"}, "entropy is 'exact' and n_chains 32; expected one of"),
         ({"n_chains": 3}, "n_chains 3; expected .* at least 4 chains"),
     ],
 )
 def test_bad_settings_are_refused(net, settings, message):
     with pytest.raises(ValueError, match=message):
-        ShortRunInference(net, **{"n_steps": 5, "step_size": 0.1, **settings})
+        ShortRunInference(net, chain=TEN, **settings)
+
+
+def test_a_chain_that_cannot_do_its_work_is_refused_before_the_first_step(net):
+    chain = Chain(hmc, n_steps=1, step_size=0.1, n_leapfrog=2)
+    with pytest.raises(TypeError, match="hmc does not know the setting 'create_graph'"):
+        ShortRunInference(net, chain=chain, tune_every=1)
+    with pytest.raises(TypeError, match="no method gibbs_sweep"):
+        ShortRunInference(net, chain=Chain(gibbs, n_steps=1))
 
 
 def test_a_step_too_large_for_the_posterior_is_said(net):
     """2 / √50 = 0.28 is the limit of stability; the chain is in floating point."""
-    method = ShortRunInference(net, n_steps=2000, step_size=0.4)
+    method = ShortRunInference(net, chain=TEN.replace(n_steps=2000, step_size=0.4))
     with pytest.raises(FloatingPointError, match="The step is too large for this energy"):
         method.infer(torch.zeros(4, 6).double())

@@ -19,7 +19,7 @@ from test_samplers import Unsteady
 from torch import nn
 
 from ebmlearn.diagnostics import displacement, mean_energy, squared_jump
-from ebmlearn.energy import evaluate, grad
+from ebmlearn.energy import energy_at, grad
 from ebmlearn.nets import ConvEnergy, MLPEnergy, MLPGenerator
 from ebmlearn.sample import _compiled, langevin, mala, positions, run, ula
 from ebmlearn.speed import Speed, current
@@ -248,7 +248,7 @@ def test_differences_of_energies_keep_float32_in_bf16():
     with torch.no_grad():
         net.net[-1].weight.copy_(torch.rand(1, 64) * 200)
     with BF16.active(CPU):
-        energy = evaluate(net, x)
+        energy = energy_at(net, x)
         _, slope = grad(net, x)
     with torch.autocast("cpu", torch.bfloat16):
         features = net.net[:-1](x)
@@ -262,9 +262,9 @@ def test_differences_of_energies_keep_float32_in_bf16():
 
 def test_an_energy_that_ends_in_bf16_is_refused():
     net, x = nn.Linear(2, 1), torch.zeros(3, 2)
-    evaluate(lambda x: net(x).squeeze(1), x)
+    energy_at(lambda x: net(x).squeeze(1), x)
     with BF16.active(CPU), pytest.raises(ValueError, match="the energy came out in bfloat16"):
-        evaluate(lambda x: net(x).squeeze(1), x)
+        energy_at(lambda x: net(x).squeeze(1), x)
 
 
 def test_a_chain_in_bf16_has_the_same_law():

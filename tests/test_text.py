@@ -1,7 +1,6 @@
 """The text generator: its likelihood sums to 1, its draws follow it, padding costs nothing."""
 
 import math
-from functools import partial
 
 import pytest
 import torch
@@ -13,7 +12,8 @@ from ebmlearn.energy import grad
 from ebmlearn.evaluate import latent
 from ebmlearn.evaluate.exact import Grid
 from ebmlearn.nets import MLPEnergy, TextGenerator
-from ebmlearn.sample import langevin, ula
+from ebmlearn.sample import Chain, langevin, ula
+from ebmlearn.schedules import linear
 from ebmlearn.targets import phrase_book
 
 END = 0
@@ -49,6 +49,7 @@ def test_probabilities_of_all_sequences_sum_to_one(end, length, reads):
     assert (-generator(x)).logsumexp(0).item() == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("end", [None, 0])
 def test_draws_follow_the_probabilities(end, generator):
     text, x, n = net(end), sequences(end), 40_000
@@ -151,19 +152,20 @@ def test_an_energy_prior_of_a_toy_language_gains_nothing_that_survives_the_seed(
     """Chapter 14's comparison, where the energy is ahead by 0.1 nats, with two other seeds: it is behind."""
     language, plane = phrase_book(4, 4, 4), Grid((-6, 6), n=30)
     x = language.sequences()
-    weight, quick = language.log_prob(x).double().exp(), partial(ula, step_size=0.4)
+    weight = language.log_prob(x).double().exp()
+    chain = Chain(ula, n_steps=12, step_size=0.4)
     nats: dict[str, list[float]] = {"gaussian": [], "energy": []}
     for name in nats:
         for value in (2, 3):
             seed(value)
             text = TextGenerator(2, 4, 4, end=None, reads=False, embedding=8, width=16)
-            lr = {"lr" if name == "gaussian" else "lr_generator": lambda t: 2e-2 * (1 - t / 250)}
+            lr = linear(2e-2, 250)
             if name == "gaussian":
-                method = ShortRunInference(text, n_steps=12, step_size=0.4, **lr)
+                method = ShortRunInference(text, chain=chain, lr=lr)
             else:
-                kernels = {"prior_kernel": quick, "posterior_kernel": quick, "lr_prior": 2e-4}
+                chains = {"prior_chain": chain.replace(n_steps=10), "posterior_chain": chain}
                 prior = MLPEnergy(2, (64, 64), reference_std=1.0)
-                method = LatentPrior(prior, text, prior_steps=10, posterior_steps=12, **kernels, **lr)
+                method = LatentPrior(prior, text, **chains, lr_prior=2e-4, lr_generator=lr)
             fit(method, language.sample, steps=250, batch_size=64)
             found = latent.log_prob(x, text, plane, getattr(method, "prior", None)).value
             nats[name].append((-(weight @ found) - language.entropy).item())

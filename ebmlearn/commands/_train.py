@@ -9,13 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-import ebmlearn
-from ebmlearn import runs
+from ebmlearn import random, runs
 from ebmlearn.commands._results import GRID
 from ebmlearn.progress import progress_enabled
 from ebmlearn.recipes import Recipe, find
 from ebmlearn.speed import Speed
-from ebmlearn.train import Hook, Method, checkpoint
+from ebmlearn.train import Hook, Method, checkpoint, checksum, fit
 from ebmlearn.train.ranks import Ranks
 
 
@@ -30,8 +29,8 @@ def train(
     data: str | None = None,
     seed: int = 0,
     every: int | None = None,
-    keep: int = 2,
-    score: int | None = None,
+    n_checkpoints: int = 2,
+    criterion: int | None = None,
     speed: Speed,
 ) -> None:
     """Train a recipe in a folder; the arguments are those of the command line.
@@ -49,30 +48,30 @@ def train(
     ranks = Ranks(accelerator)
     old = ranks.on_main(lambda: _earlier(out, resume, options))
     x = ranks.main_first(lambda: recipe.load(data)).x  # the other ranks find it decoded in the cache
-    n_score, least = score if score is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
-    if n_score and n_score < least:
-        raise ValueError(f"--score is {n_score}; expected 0, for no score, or at least {least} samples")
-    ebmlearn.seed(seed)
+    n, least = criterion if criterion is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
+    if n and n < least:
+        raise ValueError(f"--criterion is {n}; expected 0, for none, or at least {least} samples")
+    random.seed(seed)
     method = recipe.method((x.shape[1], x.shape[2], x.shape[3]))
     steps = steps if steps is not None else (old["steps"] if old else recipe.steps)
     run: dict[str, Any] = {
         "options": options,
         "settings": {**method.settings(), "batch_size": str(recipe.batch_size)},
-        "data": {"images": len(x), "shape": list(x.shape[1:]), "sha256": runs.checksum(x)},
+        "data": {"images": len(x), "shape": list(x.shape[1:]), "sha256": checksum(x)},
         "steps": steps,
         "sessions": [*(old["sessions"] if old else []), runs.session(argv, accelerator)],
     }
     ranks.on_main(lambda: _begin(out / "run.json", run, old))
     every = every if every is not None else (10 if smoke else 1000)
-    ebmlearn.fit(
+    fit(
         method,
         x,
         steps=steps,
         batch_size=recipe.batch_size,
         out=out,
         every=every,
-        keep=keep,
-        score=runs.Score(lambda m: recipe.images(m, n_score), x[:10_000]) if n_score else None,
+        n_checkpoints=n_checkpoints,
+        criterion=runs.CoarseDistance(lambda m: recipe.images(m, n), x[:10_000]) if n else None,
         resume=resume,
         accelerator=accelerator,
         speed=speed,

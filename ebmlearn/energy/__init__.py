@@ -6,7 +6,7 @@ also know ``log Z`` and how to draw independent samples: they are the exact answ
 are held to.
 """
 
-from ebmlearn.energy.base import Energy, ExactEnergy, evaluate, grad
+from ebmlearn.energy.base import Energy, ExactEnergy, energy_at, grad
 from ebmlearn.energy.gaussian import Gaussian, GaussianMixture
 from ebmlearn.energy.grbm import GRBM
 from ebmlearn.energy.shapes import DoubleWell, Ring
@@ -19,6 +19,6 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "Ring",
-    "evaluate",
+    "energy_at",
     "grad",
 ]

@@ -330,7 +330,7 @@ class GRBM(ExactEnergy):
         scaled = self.std.double()[:, None] * weight
         field, gram = self.hidden_bias.double() + self.visible_bias.double() @ weight, scaled.T @ scaled
         k = m // 2
-        first, second = _states(k, field), _states(m - k, field)
+        first, second = binary_states(k, field), binary_states(m - k, field)
 
         def alone(h: Tensor, part: slice) -> Tensor:
             return h @ field[part] + 0.5 * (h @ gram[part, part] * h).sum(1)
@@ -340,8 +340,8 @@ class GRBM(ExactEnergy):
         return first, second, cross + alone(first, head)[:, None] + alone(second, tail)
 
 
-def _states(m: int, like: Tensor) -> Tensor:
-    """All vectors of {0, 1}ᵐ, shape ``(2**m, m)``."""
+def binary_states(m: int, like: Tensor) -> Tensor:
+    """All vectors of {0, 1}ᵐ, shape ``(2**m, m)``, of the dtype and on the device of ``like``."""
     return (torch.arange(2**m, device=like.device)[:, None] >> torch.arange(m, device=like.device) & 1).to(
         like
     )

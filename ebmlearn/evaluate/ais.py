@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ebmlearn.energy import Energy, ExactEnergy, evaluate
+from ebmlearn.energy import Energy, ExactEnergy, energy_at
 from ebmlearn.progress import progress_enabled
 from ebmlearn.sample import MakeKernel, run
 
@@ -203,7 +203,7 @@ def _anneal(
     here = path(betas[0])
     for beta in tqdm(betas[1:], disable=not (progress and progress_enabled()), leave=False):
         there = path(beta)
-        log_w += evaluate(here, x).double() - evaluate(there, x).double()
+        log_w += energy_at(here, x).double() - energy_at(there, x).double()
         x = run(kernel(there), x, n_steps)
         here = there
     bad = int((~log_w.isfinite()).sum())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.nets import GaussianGenerator
-from ebmlearn.sample._kernel import langevin_schedules
+from ebmlearn.sample import langevin_schedules
 from ebmlearn.schedules import Schedule
 
 __all__ = [

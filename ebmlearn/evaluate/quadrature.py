@@ -20,7 +20,7 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from ebmlearn.energy import Energy, ExactEnergy, evaluate
+from ebmlearn.energy import Energy, ExactEnergy, energy_at
 
 # Points evaluated at once: the activations of a small network stay in the processor's cache.
 CHUNK = 4096
@@ -108,7 +108,7 @@ class Grid:
         """Log of the partition function, shape ``()``, in one piece and differentiable by the energy's
         parameters; for its error, and a warning where mass is missing, see `ebmlearn.evaluate.exact.log_z`.
         """
-        return (-evaluate(energy, self.points)).logsumexp(0) + math.log(self.volume)
+        return (-energy_at(energy, self.points)).logsumexp(0) + math.log(self.volume)
 
     def coarse(self, table: Tensor) -> Tensor:
         """Rows of a table at the midpoints of the cells three times as wide, ``((n / 3)**dim, *k)``."""
@@ -131,7 +131,7 @@ def energies(energy: Energy, grid: Grid) -> tuple[Tensor, float]:
     """Energies ``(n**dim,)``, and the mass outside the box as a fraction of the mass inside."""
     if isinstance(energy, ExactEnergy) and energy.event_shape != (grid.dim,):
         raise ValueError(f"the energy has event shape {energy.event_shape}, but the grid dim={grid.dim}")
-    table = grid.tabulate(lambda x: evaluate(energy, x))
+    table = grid.tabulate(lambda x: energy_at(energy, x))
     bad = table.isnan() | (table == -torch.inf)
     if bad.any():
         first = int(bad.nonzero()[0])

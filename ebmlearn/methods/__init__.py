@@ -1,6 +1,7 @@
 """Learning methods: one file, one paper."""
 
 from ebmlearn.methods.bism import BiSM
+from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
 from ebmlearn.methods.fisher_critic import FisherCritic
@@ -18,6 +19,7 @@ __all__ = [
     "NCE",
     "VAE",
     "BiSM",
+    "Classification",
     "CoopNets",
     "ExactLikelihood",
     "FisherCritic",

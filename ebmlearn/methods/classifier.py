@@ -1,30 +1,54 @@
-"""A classifier, trained on the spot: features of images where Inception is not at hand."""
+"""A classifier, trained on the spot: features of images where Inception is not at hand.
+
+=====================  =======================================================
+Here                   In words
+=====================  =======================================================
+``x``, ``y``           images and their labels, a batch of both
+``net.logits``         the last layer, from features to logits
+=====================  =======================================================
+
+Algorithm, for each batch:
+
+1. Logits of the images.
+2. A step on their cross-entropy with the labels: softmax for classes, a sigmoid each for attributes.
+"""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ebmlearn.nets import Classifier
-from ebmlearn.train import Method, fit
+from ebmlearn.schedules import Schedule, linear
+from ebmlearn.train import Method, OptimizerFactory, fit
 
 
-class _Classification(Method):
-    """Cross-entropy. A batch holds row numbers, so that an image and its label stay together in ``fit``."""
+class Classification(Method):
+    """Learning to classify from images and labels: ``fit(Classification(net), (x, y), steps=1000)``.
 
-    def __init__(self, net: Classifier, x: Tensor, y: Tensor, steps: int) -> None:
+    A batch is ``(x, y)``: images ``(B, C, H, W)``, and integers, either classes from 0, shape ``(B,)``, or
+    attributes that are 0 or 1, shape ``(B, k)``.
+
+    Args:
+        net: What is trained.
+        lr: Learning rate, a number or a schedule.
+        optimizer: ``factory(parameters, lr=...)``.
+    """
+
+    def __init__(
+        self, net: Classifier, *, lr: float | Schedule = 2e-3, optimizer: OptimizerFactory = torch.optim.Adam
+    ) -> None:
         super().__init__()
         self.net = net
-        self._data = x, y
-        self.add_optimizer("net", net.parameters(), lambda t: 2e-3 * (1 - t / steps), torch.optim.Adam)
+        self.add_optimizer("net", net.parameters(), lr, optimizer)
 
-    def step(self, batch: Tensor) -> dict[str, Tensor]:
-        x, y = (values[batch] for values in self._data)
-        logits = self.net.logits(self.net(x))
+    def step(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+        x, y = batch
+        logits = self.net.logits(self.net(x))  # 1
         if y.ndim == 1:
             loss = F.cross_entropy(logits, y)
         else:
             loss = F.binary_cross_entropy_with_logits(logits, y.to(logits.dtype))
-        self.update("net", loss)
+        self.update("net", loss)  # 2
         return {"loss": loss.detach()}
 
 
@@ -93,8 +117,8 @@ def train_classifier(
     with torch.random.fork_rng(devices=[x.device] if x.is_cuda else []):
         torch.manual_seed(seed)
         net = Classifier(tuple(x.shape[1:]), n_outputs, n_features=n_features).to(x.device, x.dtype)
-        rows = torch.arange(len(x))
-        fit(_Classification(net, x, y, steps), rows, steps=steps, batch_size=batch_size, progress=progress)
+        method = Classification(net, lr=linear(2e-3, steps))
+        fit(method, (x, y), steps=steps, batch_size=batch_size, progress=progress)
     net.eval()
     with torch.no_grad():
         logits = torch.cat([net.logits(net(batch)) for batch in x_test.split(1000)])

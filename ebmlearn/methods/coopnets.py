@@ -82,6 +82,8 @@ class CoopNets(Method):
     ) -> None:
         super().__init__()
         chain.kernel(energy)  # refuses an energy that it cannot take here, not at the first step
+        if latent_chain is not None:
+            latent_chain.kernel(lambda z: z.sum(1))
         self.energy, self.generator = energy, generator
         self.chain, self.latent_chain, self.diagnostic = chain, latent_chain, diagnostic
         self.add_optimizer("energy", energy.parameters(), lr_energy, optimizer)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.energy import evaluate
+from ebmlearn.energy import energy_at
 from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
@@ -49,7 +49,7 @@ class ExactLikelihood(Method):
             ``nll``, the mean negative log-likelihood in nats.
         """
         # 1. exact negative log-likelihood
-        nll = evaluate(self.energy, batch).mean() + self.log_z(self.energy)
+        nll = energy_at(self.energy, batch).mean() + self.log_z(self.energy)
         # 2. update
         self.update("energy", nll)
         return {"nll": nll.detach()}

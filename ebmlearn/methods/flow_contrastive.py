@@ -41,7 +41,7 @@ gradient of ``V`` comes through the samples: with a perfect classifier nothing e
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.energy import evaluate
+from ebmlearn.energy import energy_at
 from ebmlearn.nets import Flow
 from ebmlearn.objectives import importance_log_z, nce
 from ebmlearn.schedules import Schedule
@@ -104,7 +104,7 @@ class FlowContrastive(Method):
     def ratio(self, x: Tensor, log_q: Tensor) -> Tensor:
         """``log p(x) - log q(x) = -E(x) - log_z - log q(x)`` in nats, shape ``(B,)``: the classifier's
         logit."""
-        return -evaluate(self.energy, x) - self.log_z - log_q
+        return -energy_at(self.energy, x) - self.log_z - log_q
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.

@@ -60,7 +60,7 @@ class LatentPrior(Method):
 
     Raises:
         ValueError: If the prior has no Gaussian term.
-        TypeError: If a kernel cannot take the prior.
+        TypeError: If a kernel cannot take its energy.
     """
 
     def __init__(
@@ -85,6 +85,7 @@ class LatentPrior(Method):
         self.add_optimizer("prior", prior.parameters(), lr_prior, optimizer)
         self.add_optimizer("generator", generator.parameters(), lr_generator, optimizer)
         prior_chain.kernel(prior)  # refuses an energy that it cannot take here, not at the first step
+        posterior_chain.kernel(lambda z: prior(z))
 
     def sample(self, n: int) -> Tensor:
         """Examples of the model, with the noise of the generator, shape ``(n, *event)``."""

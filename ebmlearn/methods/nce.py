@@ -30,7 +30,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.energy import ExactEnergy, evaluate
+from ebmlearn.energy import ExactEnergy, energy_at
 from ebmlearn.objectives import importance_log_z, nce
 from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
@@ -80,7 +80,7 @@ class NCE(Method):
         """``r(x) = -E(x) - log_z - log q(x)`` in nats, ``(B, *event)`` to ``(B,)``."""
         with torch.no_grad():
             log_noise = self.noise.log_prob(x)
-        return -evaluate(self.energy, x) - self.log_z - log_noise
+        return -energy_at(self.energy, x) - self.log_z - log_noise
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.

@@ -66,7 +66,8 @@ class ShortRunInference(Method):
 
     Raises:
         ValueError: If a setting is out of its range.
-        TypeError: If the step size of a chain is to be tuned that cannot be differentiated.
+        TypeError: If a chain has no use for an energy, or its step size is to be tuned and it cannot be
+            differentiated.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class ShortRunInference(Method):
             )
         if tune_every:
             chain.replace(create_graph=True)  # refuses here a kernel that cannot be differentiated
+        chain.kernel(lambda z: z.sum(1))  # refuses here what takes no plain function, not at the first step
         self.generator, self.chain = generator, chain
         self.tune_every, self.entropy, self.n_tune, self.n_chains = tune_every, entropy, n_tune, n_chains
         like = next(generator.parameters())

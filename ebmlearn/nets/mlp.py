@@ -72,7 +72,7 @@ class MLPEnergy(nn.Module):
 
         Returns:
             ``(E, dE/dx)`` of shapes ``(B,)`` and ``(B, *event)``; None if the energy is not, or may not be,
-            what `forward` says of layers whose derivative is known here, or ``x`` is not for this net.
+            what ``forward`` says of layers whose derivative is known here, or ``x`` is not for this net.
         """
         if x.flatten(1).shape[1] != self.dim or not self._is_as_built():
             return None
@@ -92,6 +92,7 @@ class MLPEnergy(nn.Module):
         slope = cast(Readout, readout).weight.expand_as(y).to(y.dtype)  # autocast has changed it
         for step in reversed(back):
             slope = step(slope)
+        slope = slope.to(x.dtype)
         if n_fourier:
             slope, by_sin, by_cos = slope.split([self.dim, n_fourier, n_fourier], 1)
             by_phase = (by_sin * cos - by_cos * sin) @ self.frequencies.t()
@@ -100,7 +101,7 @@ class MLPEnergy(nn.Module):
             slope = slope + point * (1 / self.reference_std**2)
         if n_fourier:  # last, as in automatic differentiation: sums in its order are its sums to the last bit
             slope = slope + by_phase
-        return value, slope.to(x.dtype).view_as(x)
+        return value, slope.view_as(x)
 
     def _is_as_built(self) -> bool:
         """Whether the energy is `forward`, through layers with a derivative that is known here. A subclass, a

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from ebmlearn.energy import Energy, evaluate
+from ebmlearn.energy import Energy, energy_at
 
 
 def nce(ratio_data: Tensor, ratio_noise: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def importance_log_z(energy: Energy, x: Tensor, log_q: Tensor) -> Tensor:
         x: Samples of ``q``, shape ``(B, *event)``.
         log_q: Their log-density, shape ``(B,)``.
     """
-    return (-evaluate(energy, x) - log_q).logsumexp(0) - math.log(len(x))
+    return (-energy_at(energy, x) - log_q).logsumexp(0) - math.log(len(x))
 
 
 def conditional_nce(
@@ -84,5 +84,5 @@ def conditional_nce(
     x = x.detach()
     copies = x.repeat(n_noise, *[1] * (x.ndim - 1))
     noisy = copies + sigma * torch.empty_like(copies).normal_(generator=generator)
-    gap = evaluate(energy, x).repeat(n_noise) - evaluate(energy, noisy)
+    gap = energy_at(energy, x).repeat(n_noise) - energy_at(energy, noisy)
     return 2 * softplus(gap).mean()

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ebmlearn.energy import Energy, evaluate
+from ebmlearn.energy import Energy, energy_at
 
 
 def ml_gap(energy: Energy, x_data: Tensor, x_model: Tensor) -> Tensor:
@@ -37,4 +37,4 @@ def ml_gap(energy: Energy, x_data: Tensor, x_model: Tensor) -> Tensor:
             f"data have event shape {tuple(x_data.shape[1:])}, samples {tuple(x_model.shape[1:])}; "
             "they must agree"
         )
-    return evaluate(energy, x_data).mean() - evaluate(energy, x_model.detach()).mean()
+    return energy_at(energy, x_data).mean() - energy_at(energy, x_model.detach()).mean()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ebmlearn.energy.grbm import GRBM, _states
+from ebmlearn.energy.grbm import GRBM, binary_states
 from ebmlearn.posteriors._base import Posterior, check_draws
 
 
@@ -56,7 +56,7 @@ class BinaryPosterior(Posterior, ABC):
         An expectation is a sum over them, ``(weights(v) * f(states(v))).sum(0)``.
         """
         logits = self.logits(v)
-        return _states(self.latent_dim, logits)[:, None].expand(-1, len(v), -1)
+        return binary_states(self.latent_dim, logits)[:, None].expand(-1, len(v), -1)
 
     def weights(self, v: Tensor) -> Tensor:
         """``q(h|v)`` of each of the `states`, shape ``(2ᵐ, B)``, differentiable: columns sum to 1."""

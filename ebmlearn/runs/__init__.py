@@ -8,11 +8,11 @@
 ``samples/00001000.png``   a grid of samples at each checkpoint
 =========================  ===========================================================================
 
-`Trace`, `Grids` and `Score` are of use in any call of `fit`. With several ranks, the hooks belong to rank 0
-only.
+`Trace`, `Grids` and `CoarseDistance` are of use in any call of `fit`. With several ranks, the hooks belong to
+rank 0 only.
 """
 
-from ebmlearn.runs._files import checksum, read, session, write
-from ebmlearn.runs._hooks import Grids, Log, Score, Trace
+from ebmlearn.runs._files import read, session, write
+from ebmlearn.runs._hooks import CoarseDistance, Grids, Log, Trace
 
-__all__ = ["Grids", "Log", "Score", "Trace", "checksum", "read", "session", "write"]
+__all__ = ["CoarseDistance", "Grids", "Log", "Trace", "read", "session", "write"]

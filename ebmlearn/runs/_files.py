@@ -1,6 +1,5 @@
 """``run.json``: what was run, when and with what."""
 
-import hashlib
 import json
 import platform
 import subprocess
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import ebmlearn
 from ebmlearn.files import write_whole
@@ -60,11 +58,6 @@ def _revision() -> dict[str, Any] | None:
         return {"commit": git("rev-parse", "HEAD"), "dirty": bool(git("status", "--porcelain", "."))}
     except (OSError, subprocess.CalledProcessError):
         return None
-
-
-def checksum(x: Tensor) -> str:
-    """SHA-256 of a tensor's values."""
-    return hashlib.sha256(x.contiguous().numpy().data).hexdigest()
 
 
 def read(folder: str | Path) -> dict[str, Any]:

@@ -120,8 +120,8 @@ class Log:
             print(f"step {step:,} of {self.steps:,}: {values}; {speed}", flush=True)
 
 
-class Score:
-    """For ``fit(..., score=...)``: how far samples are from data, cheaply, to tell the best checkpoint.
+class CoarseDistance:
+    """For ``fit(..., criterion=...)``: how far samples are from data, cheaply, to tell the best checkpoint.
 
     It is the Fréchet distance of images averaged down to 8 x 8 pixels, which sees how light, contrast and
     colour lie in the image, and no detail. It compares checkpoints of one run, and nothing else.

@@ -13,7 +13,7 @@ A kernel is made by a function of an energy and keyword settings: `ula`, `mala`,
 
 from ebmlearn.sample._gibbs import GibbsEnergy, gibbs
 from ebmlearn.sample._hmc import hmc
-from ebmlearn.sample._kernel import Bounds, Info, Kernel, LangevinParts, MakeKernel, State
+from ebmlearn.sample._kernel import Bounds, Info, Kernel, LangevinParts, MakeKernel, State, langevin_schedules
 from ebmlearn.sample._mala import mala
 from ebmlearn.sample._run import evaluation_mode, langevin, run
 from ebmlearn.sample._ula import ula
@@ -40,6 +40,7 @@ __all__ = [
     "gibbs",
     "hmc",
     "langevin",
+    "langevin_schedules",
     "mala",
     "positions",
     "run",

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.energy import Energy, evaluate, grad
+from ebmlearn.energy import Energy, energy_at, grad
 from ebmlearn.sample._kernel import Info, LangevinParts, State
 from ebmlearn.sample._ula import langevin_move
 
@@ -42,7 +42,7 @@ class Blocks:
             graphs[k, cuda_graphs] = _new_graph(cuda_graphs)
         else:
             with torch.no_grad():
-                evaluate(parts.energy, x)  # for those who wait to see which nets it calls
+                energy_at(parts.energy, x)  # for those who wait to see which nets it calls
         self.graph = graphs[k, cuda_graphs]
 
     @torch.no_grad()
@@ -97,7 +97,7 @@ def _block(
     """What is compiled: the steps of `ula`, with one row of ``settings`` and of ``noise`` for each."""
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:
-        value = evaluate(energy, x)
+        value = energy_at(energy, x)
         return value.sum(), value
 
     # Not the closed form that an energy may offer: the compiler finds it by itself (with the perceptron's the

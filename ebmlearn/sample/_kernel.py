@@ -153,7 +153,15 @@ def make_schedule(name: str, value: float | Schedule, *, positive: bool) -> Sche
 def langevin_schedules(
     step_size: float | Schedule, noise_scale: float | Schedule | None
 ) -> tuple[Schedule, Schedule, Schedule]:
-    """Step size, noise scale and temperature as checked schedules."""
+    """Step size, noise scale and temperature of Langevin dynamics, as schedules that check their values.
+
+    Args:
+        step_size: ``s`` > 0, or a schedule of the step number.
+        noise_scale: ``σ`` >= 0, or a schedule; None: ``s``.
+
+    Raises:
+        ValueError: If a value is out of its range; of a schedule when it is asked.
+    """
     size = make_schedule("step_size", step_size, positive=True)
     noise = size if noise_scale is None else make_schedule("noise_scale", noise_scale, positive=False)
     return size, noise, lambda t: (noise(t) / size(t)) ** 2

@@ -117,7 +117,7 @@ def _check_names(kernel: MakeKernel, settings: dict[str, Any]) -> None:
     name = getattr(kernel, "__qualname__", type(kernel).__name__)
     for setting in settings:
         if setting not in known:
-            near = difflib.get_close_matches(setting, known, n=1)
+            near = difflib.get_close_matches(setting, known, n=1, cutoff=0.7)
             hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known)}"
             raise TypeError(f"{name} does not know the setting {setting!r}; {hint}")
     lacking = [p.name for p in parameters if p.default is p.empty and p.name not in settings]

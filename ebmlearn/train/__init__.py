@@ -4,9 +4,23 @@
 folder holds whole sets of checkpoints, with which it goes on bit for bit.
 """
 
+from ebmlearn.train.batch import Batch
+from ebmlearn.train.data import BatchSize, Data, checksum
 from ebmlearn.train.fit import Hook, fit, load
 from ebmlearn.train.method import Method, OptimizerFactory
 from ebmlearn.train.ranks import RankLost
 from ebmlearn.train.signals import Stopped
 
-__all__ = ["Hook", "Method", "OptimizerFactory", "RankLost", "Stopped", "fit", "load"]
+__all__ = [
+    "Batch",
+    "BatchSize",
+    "Data",
+    "Hook",
+    "Method",
+    "OptimizerFactory",
+    "RankLost",
+    "Stopped",
+    "checksum",
+    "fit",
+    "load",
+]

@@ -1,7 +1,6 @@
 """`fit`: the only training loop."""
 
 import signal
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,9 +11,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ebmlearn.progress import progress_enabled
-from ebmlearn.random import ShuffledIndex
 from ebmlearn.speed import Speed
 from ebmlearn.train import checkpoint
+from ebmlearn.train.batch import Batch, check_kind, each, kind_of, parts, spell
+from ebmlearn.train.data import BatchSize, Data, fingerprint, source
 from ebmlearn.train.folder import Folder
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import Ranks
@@ -30,14 +30,14 @@ _OF_THE_RUN = ("data", "batch_size", "speed")
 
 def fit(
     method: Method,
-    data: Tensor | Callable[[int], Tensor],
+    data: Data,
     *,
     steps: int,
-    batch_size: int = 128,
+    batch_size: BatchSize = None,
     out: str | Path | None = None,
     every: int = 1000,
-    keep: int = 2,
-    score: Callable[[Method], float] | None = None,
+    n_checkpoints: int = 2,
+    criterion: Callable[[Method], float] | None = None,
     resume: bool = False,
     accelerator: Any = None,
     speed: Speed | None = None,
@@ -51,15 +51,25 @@ def fit(
 
     Args:
         method: The method; trained in place.
-        data: All data, shape ``(N, *event)``, drawn in an order shuffled for each pass; or a function of
-            the number of elements that gives a batch (``target.sample`` for infinite data).
-        steps: Number of iterations in all, counting those of a resumed run.
-        batch_size: Elements in a batch, over all ranks.
+        data: One of these. Floating values are of the weights' dtype, and all are finite.
+
+            - All data, ``(N, *event)``, a tensor or numpy array, drawn in an order shuffled for each pass.
+            - A tuple of such of equal length, drawn together, so that a batch is a tuple as well: ``(x, y)``
+              for images and labels, ``(x, torch.arange(len(x)))`` for images and their place in the data.
+            - A tuple of streams, if ``batch_size`` is a tuple: ``((x, y), x_unlabelled)``. Each stream is
+              data of any kind, and has passes and an order of its own.
+            - A function of the number of elements that gives a batch (``target.sample`` for infinite data).
+            - A ``Dataset`` with a length, whose items are a tensor or a tuple of tensors.
+            - A ``DataLoader`` with ``drop_last``: it keeps its order and its batch size. Each rank makes all
+              of a batch and takes its share; a resumed run makes the batches of the pass again.
+        batch_size: Elements in a batch, over all ranks; a tuple of them for streams. None: 128, or that of a
+            ``DataLoader``.
         out: Folder for checkpoints, of one run at a time; made if absent. None: nothing is written.
         every: Save every so many steps, at the end and when interrupted.
-        keep: Number of checkpoints that stay, >= 1; older ones are removed once a new one is whole.
-        score: ``score(method)``, evaluated at each checkpoint, on rank 0; the random numbers of training stay
-            as they were. The checkpoint of the lowest score stays as ``best.pt``.
+        n_checkpoints: Number of checkpoints that stay, >= 1; older ones are removed once a new one is whole.
+        criterion: ``criterion(method)``, a number to minimise, is computed at each checkpoint, on rank 0; the
+            random numbers of training stay as they were. The checkpoint of its lowest value stays as
+            ``best.pt``. None: there is no best.
         resume: Continue from the newest checkpoint in ``out``, bit for bit on the same number of ranks; start
             from the beginning if there is none yet.
         accelerator: A ``accelerate.Accelerator``: gives the device and the ranks.
@@ -74,6 +84,7 @@ def fit(
         FileExistsError: If ``out`` holds a checkpoint and ``resume`` is False: nothing is overwritten.
         BlockingIOError: If another process is training in ``out``.
         OSError: If ``out`` cannot be written: disk full, no permission. Earlier checkpoints are kept.
+        TypeError: If the data are of another kind, or a tuple where the method's ``step`` takes a tensor.
         ValueError: If an argument or the data is off, or the newest checkpoint is damaged or of another
             configuration.
         FloatingPointError: If a loss, a chain or a metric is not finite; the last good checkpoint is kept.
@@ -81,21 +92,22 @@ def fit(
             ``KeyboardInterrupt``.
         RankLost: If another rank has ended; the last whole checkpoint is kept.
     """
-    if min(steps, batch_size, every, keep) < 1:
-        raise ValueError(
-            f"expected steps, batch_size, every, keep >= 1; got {steps}, {batch_size}, {every}, {keep}"
-        )
-    if score is not None and out is None:
-        raise ValueError("score chooses the best checkpoint, but there is no out to write it to; give both")
+    if min(steps, every, n_checkpoints) < 1:
+        raise ValueError(f"expected steps, every, n_checkpoints >= 1; got {steps}, {every}, {n_checkpoints}")
+    if criterion is not None and out is None:
+        raise ValueError("criterion chooses the best checkpoint, but there is no out to write to; give both")
     ranks = Ranks(accelerator)
     ranks.place(method)
     if speed is not None:
         speed.prepare(method)
     device = next(method.parameters()).device
-    draw, index = _stream(data, batch_size, ranks)
-    settings = dict(zip(_OF_THE_RUN, (_fingerprint(data), str(batch_size), repr(speed)), strict=True))
-    folder = None if out is None else Folder(out, ranks, keep)
-    run = Record(method, index, settings, ranks, folder, score)
+    kind, dtypes = kind_of(method), {p.dtype for p in method.parameters() if p.is_floating_point()}
+    batches = source(data, batch_size, ranks, frozenset(dtypes))
+    check_kind(batches.example, method, kind)
+    values = fingerprint(data), str(batches.batch_size), repr(speed)
+    settings = dict(zip(_OF_THE_RUN, values, strict=True))
+    folder = None if out is None else Folder(out, ranks, n_checkpoints)
+    run = Record(method, batches, settings, ranks, folder, criterion)
     visible = progress and ranks.main and progress_enabled()
     with ExitStack() as stack:
         if folder is not None:
@@ -103,13 +115,15 @@ def fit(
             run.restore(device, steps)
         caught = stack.enter_context(deferred(patient=ranks.n > 1))
         stack.enter_context(run.last_words())
-        unit = {"unit": " samples", "unit_scale": batch_size}
+        unit = {"unit": " samples", "unit_scale": batches.size}
         bar = stack.enter_context(tqdm(total=steps, initial=run.step, disable=not visible, **unit))
         while run.step < steps:
             metrics: dict[str, Tensor] = {}
             try:
                 with ranks.alone():
-                    metrics = _step(method, draw().to(device), speed)
+                    batch = batches.draw()
+                    check_kind(batch, method, kind)
+                    metrics = _step(method, each(lambda x: x.to(device), batch), speed, device)
                 metrics, stop = ranks.average(metrics, bool(caught))
                 bad = [name for name, value in metrics.items() if not value.isfinite()]
                 if bad:
@@ -132,45 +146,19 @@ def fit(
     return {name: torch.stack(values) for name, values in run.history.items()}
 
 
-def _step(method: Method, batch: Tensor, speed: Speed | None) -> dict[str, Tensor]:
-    if speed is None:
-        metrics = method.step(batch)
-    else:
-        with speed.active(batch.device):
-            metrics = method.step(speed.batch(batch))
+def _step(method: Method, batch: Batch, speed: Speed | None, device: torch.device) -> dict[str, Tensor]:
+    try:
+        if speed is None:
+            metrics = method.step(batch)
+        else:
+            with speed.active(device):
+                metrics = method.step(each(speed.batch, batch))
+    except RuntimeError as error:
+        # Integers may be labels, rows or tokens: only a step that fails on them tells that they are not.
+        if not all(x.is_floating_point() for _, x in parts(batch)):
+            error.add_note(f"The batch was {spell(batch)}. Where an energy is to see values, pass x.float()")
+        raise
     return {name: torch.as_tensor(value).detach().cpu() for name, value in metrics.items()}
-
-
-def _stream(
-    data: Tensor | Callable[[int], Tensor], batch_size: int, ranks: Ranks
-) -> tuple[Callable[[], Tensor], ShuffledIndex | None]:
-    """A function that gives this rank's share of the next batch, and the state of its order."""
-    share, rest = divmod(batch_size, ranks.n)
-    if rest:
-        raise ValueError(
-            f"batch_size is {batch_size}, which {ranks.n} ranks cannot share; take a multiple of {ranks.n}"
-        )
-    if not isinstance(data, Tensor):
-        return lambda: data(share), None
-    if batch_size > len(data) // ranks.n * ranks.n:
-        raise ValueError(f"batch_size is {batch_size}, but there are {len(data)} data; use a smaller batch")
-    finite = data.flatten(1).isfinite().all(1) if data.ndim > 1 else data.isfinite()
-    if not finite.all():
-        bad = (~finite).nonzero().flatten()
-        raise ValueError(
-            f"{len(bad)} of {len(data)} data are not finite, the first at index {int(bad[0])}; "
-            "remove or mend them"
-        )
-    own = data[ranks.rank :: ranks.n]
-    index = ShuffledIndex(len(own))
-    return lambda: own[index.draw(share)], index
-
-
-def _fingerprint(data: Tensor | Callable[[int], Tensor]) -> str:
-    if not isinstance(data, Tensor):
-        return "a function"
-    checksum = zlib.crc32(data.detach().cpu().contiguous().numpy().data)
-    return f"{tuple(data.shape)} {data.dtype}, crc32 {checksum:08x}"
 
 
 def load(method: Method, out: str | Path, *, best: bool = False) -> int:
@@ -179,7 +167,7 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
     Args:
         method: A method with the settings of the run, in any state; changed in place.
         out: The run's folder.
-        best: Take the checkpoint of the lowest score instead of the newest.
+        best: Take the checkpoint of the lowest criterion instead of the newest.
 
     Returns:
         The step of the checkpoint.
@@ -190,7 +178,7 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
     """
     folder, device = Folder(out), next(method.parameters()).device
     if best and not folder.best.exists():
-        raise FileNotFoundError(f"there is no {folder.best}; fit writes it if it is given a score")
+        raise FileNotFoundError(f"there is no {folder.best}; fit writes it if it is given a criterion")
     state = checkpoint.load(folder.best, device) if best else folder.newest(device)
     if state is None:
         raise FileNotFoundError(f"there is no checkpoint in {out}; is it the folder that was given to fit?")

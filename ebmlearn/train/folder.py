@@ -20,16 +20,16 @@ class Folder:
 
     Those of step 1000 are ``checkpoint-00001000.pt`` of rank 0, ``checkpoint-00001000-rank1.pt`` of rank 1,
     and so on. Rank 0 writes its own when all others have written, and removes it first, so that it vouches
-    for the set. ``best.pt`` is rank 0's of the lowest score.
+    for the set. ``best.pt`` is rank 0's of the lowest criterion.
 
     Args:
         out: The folder, which all ranks see.
         ranks: Who writes; one rank by default.
-        keep: How many sets stay, >= 1.
+        n_kept: How many sets stay, >= 1.
     """
 
-    def __init__(self, out: str | Path, ranks: Ranks | None = None, keep: int = 2) -> None:
-        self.out, self.ranks, self.keep = Path(out), ranks or Ranks(), keep
+    def __init__(self, out: str | Path, ranks: Ranks | None = None, n_kept: int = 2) -> None:
+        self.out, self.ranks, self.n_kept = Path(out), ranks or Ranks(), n_kept
         self.best = self.out / "best.pt"
 
     def path(self, step: int, rank: int = 0) -> Path:
@@ -124,7 +124,7 @@ class Folder:
         return True
 
     def save(self, step: int, state: dict[str, Any], best: bool = False) -> None:
-        """Write the checkpoint of a step, on all ranks, and then remove what is older than the last ``keep``.
+        """Write the checkpoint of a step, on all ranks; then remove what is older than the last ``n_kept``.
 
         Args:
             step: Its number.
@@ -143,7 +143,7 @@ class Folder:
         if best:  # first: after a crash in between the step is repeated, and the same is written again
             self._write(self.best, state)
         self._write(path, state)
-        for step in self.steps()[: -self.keep]:
+        for step in self.steps()[: -self.n_kept]:
             self.path(step).unlink()
         self._remove_what_does_not_count()
 

@@ -32,8 +32,12 @@ class Method(nn.Module, ABC):
         self.accelerator: Any = None
 
     @abstractmethod
-    def step(self, batch: Tensor) -> dict[str, Tensor]:
-        """One iteration of the paper's algorithm on a batch, ``(B, *event)``; returns scalar metrics."""
+    def step(self, batch: Any) -> dict[str, Tensor]:
+        """One iteration of the paper's algorithm on a batch, ``(B, *event)``; returns scalar metrics.
+
+        A method says by the annotation of ``batch`` what it takes: ``Tensor``, or ``tuple[Tensor, Tensor]``
+        for images and labels. `ebmlearn.train.fit` refuses data that do not agree with it.
+        """
 
     def add_optimizer(
         self, name: str, parameters: Iterable[nn.Parameter], lr: float | Schedule, optimizer: OptimizerFactory

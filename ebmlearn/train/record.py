@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ebmlearn import random
-from ebmlearn.random import ShuffledIndex
 from ebmlearn.train import checkpoint
+from ebmlearn.train.data import Source
 from ebmlearn.train.folder import Folder
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import RankLost, Ranks
@@ -27,11 +27,11 @@ class Record:
 
     Args:
         method: What is trained.
-        index: Order of the data; None where a function draws them.
+        source: Where its batches come from.
         settings: What identifies the run, besides the method's own settings.
         ranks: The ranks of the run.
         folder: Where checkpoints go; None: nowhere.
-        score: What the best checkpoint has least of; None: there is no best.
+        criterion: Function of the method to minimise when choosing the best checkpoint; None disables it.
 
     Attributes:
         step: Number of steps done.
@@ -41,13 +41,14 @@ class Record:
     def __init__(
         self,
         method: Method,
-        index: ShuffledIndex | None,
+        source: Source,
         settings: dict[str, str],
         ranks: Ranks,
         folder: Folder | None,
-        score: Callable[[Method], float] | None,
+        criterion: Callable[[Method], float] | None,
     ) -> None:
-        self.method, self.index, self.ranks, self.folder, self.score = method, index, ranks, folder, score
+        self.method, self.source, self.ranks, self.folder = method, source, ranks, folder
+        self.criterion = criterion
         self.settings = {**method.settings(), **settings}
         self.step, self.lowest = 0, math.inf
         self.history: dict[str, list[Tensor]] = {}
@@ -63,41 +64,42 @@ class Record:
 
         Raises:
             FloatingPointError: If a weight is not finite (nothing is written: it would replace a good
-                checkpoint), or the score is not (the checkpoint is written).
+                checkpoint), or the criterion is not (the checkpoint is written).
             OSError: If it cannot be written.
         """
         if self.folder is None:
             return
-        for name, value in self.method.named_parameters():
-            if not value.isfinite().all():
+        for name, weight in self.method.named_parameters():
+            if not weight.isfinite().all():
                 raise FloatingPointError(
                     f"{name} is not finite after step {self.step}; no checkpoint was written. {ADVICE}"
                 )
-        score = self.ranks.on_main(self._score)
-        best = score is not None and score < self.lowest
-        self.lowest = score if score is not None and best else self.lowest
+        value = self.ranks.on_main(self._value)
+        best = value is not None and value < self.lowest
+        self.lowest = value if value is not None and best else self.lowest
         state = {
             "step": self.step,
             "ranks": self.ranks.n,
             "settings": self.settings,
             "method": self.method.state_dict(),
-            "index": None if self.index is None else self.index.state_dict(),
+            "index": self.source.state_dict(),
             "history": {name: torch.stack(values) for name, values in self.history.items()},
-            "score": score,
+            "criterion": value,
             "lowest": self.lowest,
             "rng": random.state(),
         }
         self.folder.save(self.step, state, best)
-        if score is not None and not math.isfinite(score):
+        if value is not None and not math.isfinite(value):
             raise FloatingPointError(
-                f"score is {score} after step {self.step}; expected a finite number. {self.folder.last()}"
+                f"the criterion is {value} after step {self.step}; expected a finite number. "
+                f"{self.folder.last()}"
             )
 
-    def _score(self) -> float | None:
-        if self.score is None:
+    def _value(self) -> float | None:
+        if self.criterion is None:
             return None
         with random.kept():
-            return float(self.score(self.method))
+            return float(self.criterion(self.method))
 
     def restore(self, device: torch.device, steps: int) -> None:
         """Go to the newest checkpoint, if there is one.
@@ -123,8 +125,7 @@ class Record:
         self.history = {name: list(values.cpu()) for name, values in state["history"].items()}
         if state["ranks"] == self.ranks.n:
             random.restore(state["rng"])
-            if self.index is not None:
-                self.index.load_state_dict(state["index"])
+            self.source.load_state_dict(state["index"])
             return
         self.ranks.diversify(self.method, self.step)
         if self.ranks.main:

@@ -69,7 +69,9 @@ def final(out: Path) -> dict[str, Any]:
     """What a run ended with: weights, buffers, optimisers, metrics, random numbers."""
     state = Folder(out).newest()
     assert state is not None
-    return {name: state[name] for name in ("step", "method", "index", "history", "rng", "score", "lowest")}
+    return {
+        name: state[name] for name in ("step", "method", "index", "history", "rng", "criterion", "lowest")
+    }
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from ebmlearn.methods import BiSM, CoopNets, MaximumLikelihood, ScoreMatching
 from ebmlearn.nets import EBLVM, ConvEnergy, ConvGenerator
 from ebmlearn.objectives import denoising_score_matching, posterior_fisher, sliced_score_matching
 from ebmlearn.posteriors import GaussianPosterior
-from ebmlearn.sample import NoiseStart, langevin, positions, run, ula
+from ebmlearn.sample import Chain, NoiseStart, langevin, positions, run, ula
 from ebmlearn.speed import Speed
 
 SHAPE, BATCH = (3, 32, 32), 64
@@ -55,7 +55,8 @@ def cases() -> dict[str, Callable[[], object]]:
         return partial(langevin, energy(), x, n_steps=n_steps, step_size=0.1, speed=speed)
 
     def likelihood(n_steps: int) -> Callable[[], object]:
-        return partial(MaximumLikelihood(energy(), NoiseStart(), n_steps=n_steps, step_size=0.1).step, x)
+        chain = Chain(ula, n_steps=n_steps, step_size=0.1)
+        return partial(MaximumLikelihood(energy(), NoiseStart(), chain=chain).step, x)
 
     def bilevel(n_unrolled: int) -> Callable[[], object]:
         posterior = GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(3072, 64)), 32)
@@ -81,7 +82,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "maximum likelihood, 1 step": likelihood(1),
         "maximum likelihood, 20 steps": likelihood(20),
         "cooperative learning, 20 steps": partial(
-            CoopNets(energy(), generator(), n_steps=20, step_size=0.1).step, x
+            CoopNets(energy(), generator(), chain=Chain(ula, n_steps=20, step_size=0.1)).step, x
         ),
         "sliced score matching": partial(ScoreMatching(energy(), sliced_score_matching).step, x),
         "bi-level score matching, 0 unrolled": bilevel(0),

@@ -42,11 +42,12 @@ from ebmlearn.objectives import (
     sliced_score_matching,
 )
 from ebmlearn.posteriors import GaussianPosterior
-from ebmlearn.sample import NoiseStart, ReplayBuffer
+from ebmlearn.sample import Chain, NoiseStart, ReplayBuffer, ula
 from ebmlearn.train import Method
 
 SHAPE, N_LATENTS, BATCH, N_STEPS = (1, 28, 28), 32, 64, 20
-CHAIN = {"n_steps": N_STEPS, "step_size": 1.0, "noise_scale": 0.01}
+CHAIN = Chain(ula, n_steps=N_STEPS, step_size=1.0, noise_scale=0.01)
+LATENT_CHAIN = Chain(ula, n_steps=N_STEPS, step_size=0.1)
 
 
 class Case(NamedTuple):
@@ -95,26 +96,26 @@ def cases() -> dict[str, Case]:
             ExactLikelihood(MLPEnergy(2, reference_std=2.0), Grid((-6, 6), n=99).log_z), shape=(2,)
         ),
         "maximum likelihood, short-run": of_energy(
-            MaximumLikelihood(energy(), NoiseStart(), **CHAIN), N_STEPS
+            MaximumLikelihood(energy(), NoiseStart(), chain=CHAIN), N_STEPS
         ),
         "maximum likelihood, persistent": of_energy(
-            MaximumLikelihood(energy(), bank, **CHAIN, ema=0.99), N_STEPS
+            MaximumLikelihood(energy(), bank, chain=CHAIN, ema=0.99), N_STEPS
         ),
-        "cooperative learning": of_energy(CoopNets(energy(), generator(), **CHAIN), N_STEPS),
+        "cooperative learning": of_energy(CoopNets(energy(), generator(), chain=CHAIN), N_STEPS),
         "cooperative learning, inferred latents": of_energy(
-            CoopNets(energy(), generator(), **CHAIN, latent_steps=N_STEPS), 2 * N_STEPS
+            CoopNets(energy(), generator(), chain=CHAIN, latent_chain=LATENT_CHAIN), 2 * N_STEPS
         ),
         "latent prior": of_generator(
             LatentPrior(
                 MLPEnergy(N_LATENTS, reference_std=1.0),
                 generator(),
-                prior_steps=N_STEPS,
-                posterior_steps=N_STEPS,
+                prior_chain=LATENT_CHAIN.replace(step_size=0.4),
+                posterior_chain=LATENT_CHAIN,
             ),
             2 * N_STEPS,
         ),
         "short-run inference": of_generator(
-            ShortRunInference(generator(), n_steps=N_STEPS, step_size=0.1, n_chains=64), N_STEPS
+            ShortRunInference(generator(), chain=LATENT_CHAIN, n_chains=64), N_STEPS
         ),
         "variational auto-encoder": of_generator(VAE(generator(), posterior())),
         "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),
