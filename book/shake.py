@@ -80,14 +80,6 @@ PYTEST = [
     *("-m", "pytest", "-q", "-m", "statistical", "-p", "no:cacheprovider"),
     "--continue-on-collection-errors",
 ]
-    "-m",
-    "pytest",
-    "-q",
-    "-m",
-    "statistical",
-    "-p",
-    "no:cacheprovider",
-)
 
 
 def environment(pair: str) -> dict[str, str]:
