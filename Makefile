@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book test lint types unit slow doctest pairs nbval wheel notebooks format lab figure benchmark lock clean
+.PHONY: help book test lint types unit slow doctest pairs nbval short wheel shake notebooks format lab figure benchmark lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,7 +34,7 @@ book: .venv/.ready ## build the book into _build/html; a warning is an error
 	$(BIN)/jupyter-book build -W -n --keep-going .
 	@echo "Open file://$(CURDIR)/_build/html/index.html"
 
-test: lint types unit slow doctest pairs book nbval wheel ## every check, one after the other; stops at the first that fails
+test: lint types unit slow doctest pairs book nbval short wheel ## every check, one after the other; stops at the first that fails
 
 lint: .venv/.ready ## ruff: lint and format, notebooks too
 	$(BIN)/ruff check .
@@ -57,6 +57,12 @@ pairs: .venv/.ready ## does each notebook hold the text and code of its .md, and
 
 nbval: .venv/.ready ## run every chapter and compare with the stored outputs
 	$(THREADS) $(PYTEST) -q --nbval book/ $(PAIR)
+
+short: .venv/.ready ## two chapters under another seed and another arithmetic
+	$(BIN)/python book/shake.py --short
+
+shake: .venv/.ready ## every check under five other seeds and three arithmetics: writes book/shake.json; under an hour
+	$(BIN)/python book/shake.py --out book/shake.json
 
 # By way of the sdist, so that both are tested and nothing stale in build/ gets in. The environment sees the packages of
 # .venv through a .pth file, but not the source tree: a .pth file named in a .pth file is not read.

@@ -1,20 +1,18 @@
 """Shared by all tests: seeds, and a guard against tests that change global state."""
 
 import os
-import random
 
-import numpy as np
 import pytest
 import torch
+
+import ebmlearn
 
 os.environ.setdefault("EBMLEARN_PROGRESS", "0")
 
 
 @pytest.fixture(autouse=True)
 def seeded():
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
+    ebmlearn.seed(0)
 
 
 @pytest.fixture(autouse=True)
@@ -44,4 +42,4 @@ def global_state_kept():
 
 @pytest.fixture
 def generator():
-    return torch.Generator().manual_seed(0)
+    return torch.Generator().manual_seed(torch.initial_seed())

@@ -19,6 +19,7 @@ def normal():
     return Gaussian(torch.zeros(1), torch.eye(1))
 
 
+@pytest.mark.statistical
 def test_mala_on_a_normal_reaches_the_step_of_the_closed_form():
     """On N(0, 1), MALA accepts the share 1 - (2/π) arctan(s³/8) of its proposals.
 

@@ -26,6 +26,7 @@ def wide_gaussian(d):
     return Gaussian(torch.zeros(d, dtype=torch.float64), 2.25 * torch.eye(d, dtype=torch.float64))
 
 
+@pytest.mark.statistical
 def test_both_directions_meet_enumeration(generator):
     """A GRBM of 20 and 15 units; a weight of the wrong sign would be off by hundreds of nats."""
     rbm = random_rbm(0.5)
@@ -39,6 +40,7 @@ def test_both_directions_meet_enumeration(generator):
         assert found.x.shape == (500, 20)
 
 
+@pytest.mark.statistical
 def test_forward_errs_down_and_reverse_up(generator):
     """Z and 1/Z of single chains are unbiased; over 600 runs of 5 chains the mean log Z is low, or high."""
     rbm, n = random_rbm(1.0, 4, 4), 3000
@@ -70,6 +72,7 @@ def test_a_hard_model_shows_in_the_ess(generator):
     assert above.log_z > rbm.log_z.item() + 1 and above.ess < 10
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     "kernel",
     [partial(hmc, step_size=0.2, n_leapfrog=5), partial(mala, step_size=0.5)],
@@ -93,6 +96,7 @@ def test_the_geometric_path_meets_quadrature(kernel, direction, generator):
     assert abs(found.log_z - d * one) < 5 * found.error
 
 
+@pytest.mark.statistical
 def test_images_work_as_vectors_do(generator):
     base = Gaussian(torch.zeros(1, 2, 2), torch.eye(4))
     path = ais.geometric(base, lambda x: 2 * x.square().flatten(1).sum(1))
@@ -102,6 +106,7 @@ def test_images_work_as_vectors_do(generator):
     assert abs(found.log_z - 2 * math.log(math.pi / 2)) < 5 * found.error
 
 
+@pytest.mark.statistical
 def test_one_step_without_moves_is_importance_sampling(generator):
     base, model = wide_gaussian(1), Gaussian(torch.ones(1).double(), 0.5 * torch.eye(1).double())
     found = ais.forward(
@@ -118,6 +123,7 @@ def test_one_step_without_moves_is_importance_sampling(generator):
     assert abs(found.log_z - model.log_z.item()) < 5 * found.error
 
 
+@pytest.mark.statistical
 def test_the_error_is_the_spread_of_independent_runs(generator):
     rbm = random_rbm(0.4, 4, 4)
     kernel = partial(gibbs, generator=generator)

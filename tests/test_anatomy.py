@@ -85,6 +85,7 @@ def test_data_noise_of_twice_the_step_prevents_collapse():
         learn(0.0, 0.5)
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(3))
 def test_equal_samples_from_a_right_and_a_wrong_density(number):

@@ -384,6 +384,7 @@ def test_the_variational_free_energy_is_the_free_energy_and_the_kl(x):
         assert kl.mean().item() == pytest.approx(0, abs=1e-12) or off
 
 
+@pytest.mark.statistical
 def test_its_draws_have_the_right_mean(x):
     """Of a Gaussian posterior: against quadrature over h."""
     x = 0.2 * x

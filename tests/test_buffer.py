@@ -33,6 +33,7 @@ def test_lineage_every_slot_is_read_and_all_ancestors_live():
     assert (buffer.x // 1000 == passes).all()
 
 
+@pytest.mark.statistical
 def test_restarts_happen_at_their_rate():
     buffer = numbered(1000, restart=0.1, noise=NoiseStart("uniform", 0.4))
     fresh = 0
@@ -70,6 +71,7 @@ def test_data_start_is_a_copy_of_the_data():
     assert not torch.equal(start, x)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("shape", [(2,), (1, 4, 4)])
 @pytest.mark.parametrize(
     ("law", "reference"), [("uniform", stats.uniform(-3, 6)), ("normal", stats.norm(0, 3))]

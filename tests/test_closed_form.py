@@ -22,10 +22,10 @@ from torch.nn.modules.module import (
 )
 
 from ebmlearn.energy import grad
-from ebmlearn.method import weight_average
 from ebmlearn.nets import MLPEnergy
 from ebmlearn.sample import _compiled, hmc, langevin, mala, run, ula
 from ebmlearn.speed import Speed
+from ebmlearn.train.method import weight_average
 
 ACTIVATIONS = {
     "silu": nn.SiLU,

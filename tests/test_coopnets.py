@@ -66,6 +66,7 @@ def test_chains_and_inference_leave_no_gradient_behind():
     assert all(p.grad is None for p in method.parameters())
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("noise_scale", [None, 0.05])
 def test_on_a_flat_energy_the_teaching_loss_is_its_noise_floor(noise_scale):
     """d (τ² + K σ²) / (2 τ²), for normal noise of mean 0 and the scale that was asked for."""
@@ -242,6 +243,7 @@ def cooperate(number, steps=800):
     return method, before
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_cooperation_comes_near_the_density_and_not_as_near_as_persistent_chains():
     """0.10 is the bound that tests/test_short_run.py holds PCD to, with the same net and chain."""

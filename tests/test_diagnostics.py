@@ -33,6 +33,7 @@ def standard(x):
 # -- of a step
 
 
+@pytest.mark.statistical
 def test_diagnostics_of_a_step():
     """On N(0, I) in 2-D the mean length of the gradient in equilibrium is √(π/2)."""
     x = torch.randn(N, 2)
@@ -46,6 +47,7 @@ def test_diagnostics_of_a_step():
     assert ((rate > 0.9) & (rate < 1)).all()
 
 
+@pytest.mark.statistical
 def test_acceptance_rate_is_the_share_of_moves():
     x = torch.randn(N, 2)
     y, rate = run(mala(standard, step_size=1.5), x, 1, keep=acceptance)
@@ -54,6 +56,7 @@ def test_acceptance_rate_is_the_share_of_moves():
     assert 0.3 < moved < 0.95
 
 
+@pytest.mark.statistical
 def test_squared_jump_of_langevin_dynamics_in_closed_form():
     """From N(0, I_d) a step of ULA jumps by -s²x/2 + sε, so E‖x' - x‖² = d (s⁴/4 + s²); an image counts d."""
     step, d = 0.8, 6
@@ -72,6 +75,7 @@ def test_squared_jump_counts_a_rejected_move_as_zero():
     assert rate.item() == 0
 
 
+@pytest.mark.statistical
 def test_squared_jump_of_gibbs_sampling_in_closed_form():
     """For unit variances and correlation ρ, x₁' = ρ x₂ + √(1-ρ²) ε and x₂' = ρ x₁' + √(1-ρ²) ε'.
 
@@ -207,6 +211,7 @@ def test_ess_of_an_autoregression_is_that_of_theory(rho, generator):
     assert ess(chains).std().item() < 0.15 * expected
 
 
+@pytest.mark.statistical
 def test_autocorrelation_of_an_autoregression_is_a_power(generator):
     chains = autoregression(0.8, torch.randn(5000, 20, 3, generator=generator, dtype=torch.float64))
     rho = autocorrelation(chains, 10)
@@ -299,6 +304,7 @@ def test_cross_correlation_by_hand():
     torch.testing.assert_close(cross_correlation(y, x, 3), expected.flip(0))
 
 
+@pytest.mark.statistical
 def test_at_positive_lags_the_first_series_leads(generator):
     """y repeats x three steps later: a peak of 1 at lag 3, and nothing elsewhere."""
     noise = torch.randn(20_003, generator=generator)

@@ -69,6 +69,7 @@ def test_log_z_is_the_integral(exact):
     assert z.log().item() == pytest.approx(exact.log_z.item(), abs=1e-6)
 
 
+@pytest.mark.statistical
 def test_samples_follow_the_density(exact, generator):
     """Chi-square of counts in cells against the density integrated over each cell."""
     n = 100_000
@@ -113,6 +114,7 @@ def test_gaussian_of_image_shape_matches_torch():
     torch.testing.assert_close(Gaussian(mean, cov).log_prob(x), wanted)
 
 
+@pytest.mark.statistical
 def test_gaussian_sampler_has_the_covariance(generator):
     cov = torch.tensor([[1.0, 0.6], [0.6, 0.8]], dtype=torch.float64)
     n = 200_000
@@ -122,6 +124,7 @@ def test_gaussian_sampler_has_the_covariance(generator):
     assert ((found - cov).abs() < 5 * standard_error).all()
 
 
+@pytest.mark.statistical
 def test_ring_counts_the_circumference():
     """Mean radius is above the ring's: the outer half of the band is longer."""
     c = 0.5 / 0.6

@@ -40,6 +40,7 @@ def test_by_enumeration_it_learns_a_mixture_of_two_gaussians():
     assert abs(lost) < 2e-3
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_four_weighted_gaussians_are_within_the_reach_of_the_net():
     target = four_weighted_gaussians()

@@ -24,6 +24,7 @@ def test_closed_form_and_quadrature_agree_in_the_plane():
     assert fisher.between_gaussians(p, p) == 0
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("d", [2, 10])
 def test_samples_agree_with_the_closed_form(d):
     """Two hundred estimates: their mean is right, and their spread is the error they state."""

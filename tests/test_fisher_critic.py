@@ -23,6 +23,7 @@ def gaussian(d):
     return Gaussian(torch.randn(d).double(), (cov + cov.T) / 2)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("error", [0.0, 0.5])
 def test_a_critic_misses_half_its_squared_error(error):
     """``D - ½ E‖f - f*‖²`` with ``f* = ∇ log q - ∇ log p``: here for ``f = f* + error · x``."""
@@ -47,6 +48,7 @@ def test_the_stated_error_is_the_spread():
     assert errors.mean().item() == pytest.approx(values.std().item(), rel=0.2)
 
 
+@pytest.mark.statistical
 def test_the_trace_is_exact_with_unit_vectors_and_right_on_average_with_signs():
     q, matrix = gaussian(3), torch.randn(3, 3).double()
     x = torch.randn(1, 3).double()
@@ -62,6 +64,7 @@ def test_the_trace_is_exact_with_unit_vectors_and_right_on_average_with_signs():
     assert signs.var().item() == pytest.approx(both.square().sum().item(), rel=0.1)
 
 
+@pytest.mark.statistical
 def test_images_are_fine():
     p = Gaussian(torch.zeros(1, 3, 3), torch.eye(9))
     q = Gaussian(torch.ones(1, 3, 3), torch.eye(9))

@@ -63,6 +63,7 @@ def test_a_sample_comes_with_the_log_density_that_log_prob_gives_it(shape):
     torch.testing.assert_close(flow(x), -log_q)
 
 
+@pytest.mark.statistical
 def test_samples_follow_the_density():
     """Means under quadrature of the density and over samples: a sampler of another law has other moments."""
     flow = curved()
@@ -116,6 +117,7 @@ def test_samples_are_differentiable_where_asked_for_and_reproducible():
     assert torch.equal(x, again) and not again.requires_grad
 
 
+@pytest.mark.statistical
 def test_exact_likelihood_fits_a_correlated_gaussian():
     """The same fit and the same method as for an energy with a known partition function."""
     target = correlated_gaussian(correlation=0.8)

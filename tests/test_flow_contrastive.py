@@ -206,6 +206,7 @@ def test_log_z_follows_its_estimate_in_the_warmup():
     assert method.log_z.item() == pytest.approx(math.log(math.pi), abs=0.05)
 
 
+@pytest.mark.statistical
 def test_levels_are_dequantised_by_uniform_noise_of_their_distance():
     """Both nets see the same noisy data, new in each step, and the samples of the flow as they are."""
     seen = {"energy": [], "flow": []}
@@ -224,6 +225,7 @@ def test_levels_are_dequantised_by_uniform_noise_of_their_distance():
     assert seen["energy"][1].abs().max() > 2.5  # N(0, I) of the flow
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_four_weighted_gaussians(seed):

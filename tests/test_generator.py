@@ -64,6 +64,7 @@ def test_images_stay_in_their_range(net):
     assert 0.5 < x.abs().max() <= 1
 
 
+@pytest.mark.statistical
 def test_draws_have_the_moments_of_factor_analysis(generator):
     net, n = affine(torch.tensor([[2.0], [0.0]])), 100_000
     x = net.draw(net.latent(n, generator), generator)
@@ -84,6 +85,7 @@ def test_the_joint_is_minus_the_log_density():
     torch.testing.assert_close(net.joint(x, z) - net.reconstruction(x, z), 0.5 * z.square().sum(1))
 
 
+@pytest.mark.statistical
 def test_a_chain_on_the_joint_finds_the_posterior():
     """Of x = b z + 1 + τ ε it is N(b (x - 1)/(b² + τ²), τ²/(b² + τ²))."""
     net, b, n = affine(torch.tensor([[0.8]])), 0.8, 20_000

@@ -63,6 +63,7 @@ def test_a_sample_comes_with_the_log_density_that_log_prob_gives_it(flow):
     torch.testing.assert_close(flow.log_prob(x), log_q)
 
 
+@pytest.mark.statistical
 def test_its_density_integrates_to_one():
     """By importance sampling with its own noise widened, a law that shares no code with the sampler."""
     flow = curved(1, 2, 1, max_log_scale=0.5)

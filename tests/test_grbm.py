@@ -136,11 +136,13 @@ def chi_square(rbm, x):
     return stats.chi2.sf(statistic, len(wanted) - 1)
 
 
+@pytest.mark.statistical
 def test_samples_follow_the_density(generator):
     rbm = random_rbm(2, 3)
     assert chi_square(rbm, rbm.sample(100_000, generator)) > 1e-6
 
 
+@pytest.mark.statistical
 def test_gibbs_keeps_the_exact_law(generator):
     """Not the case if x given h had the wrong variance or mean, or h given x the wrong sign."""
     rbm = random_rbm(2, 3)
@@ -148,12 +150,14 @@ def test_gibbs_keeps_the_exact_law(generator):
     assert chi_square(rbm, x) > 1e-6
 
 
+@pytest.mark.statistical
 def test_gibbs_reaches_the_exact_law_from_elsewhere(generator):
     rbm = random_rbm(2, 3, scale=0.6)
     x = run(gibbs(rbm, generator=generator), torch.full((50_000, 2), 5.0, dtype=torch.float64), 50)
     assert chi_square(rbm, x) > 1e-6
 
 
+@pytest.mark.statistical
 def test_the_conditionals_have_their_moments(generator):
     rbm, n = random_rbm(2, 3), 100_000
     x, h = torch.tensor([[0.4, -0.8]], dtype=torch.float64), torch.tensor([[1.0, 0, 1]], dtype=torch.float64)

@@ -71,12 +71,14 @@ def losses(request):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_exact_maximum_likelihood_loses_what_its_40_parameters_cost(losses):
     """Asymptotically half a nat a parameter over all 10,000 data, 0.002 per point, and batch noise."""
     assert 0.001 < losses["ML"].mean() < 0.005
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("name", METHODS)
 def test_nobody_exceeds_exact_maximum_likelihood(losses, name):
     """Beyond the sampling error of the paired difference over the test set."""
@@ -85,6 +87,7 @@ def test_nobody_exceeds_exact_maximum_likelihood(losses, name):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("noise", ["narrow", "wide"])
 def test_nce_with_unfitted_noise_comes_last(losses, noise):
     mean = {name: loss.mean().item() for name, loss in losses.items()}
@@ -92,6 +95,7 @@ def test_nce_with_unfitted_noise_comes_last(losses, noise):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_score_matching_is_near_maximum_likelihood(losses):
     """A wrong sign or half anywhere would cost more than a nat."""
     mean = {name: loss.mean().item() for name, loss in losses.items()}

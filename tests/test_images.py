@@ -98,6 +98,7 @@ def test_frechet_survives_features_that_never_vary(generator):
     assert value == pytest.approx(frechet(x, y), rel=1e-12)
 
 
+@pytest.mark.statistical
 def test_the_bias_of_frechet_is_the_one_documented(generator):
     d, n, m = 4, 400, 800
     values = []
@@ -124,6 +125,7 @@ def test_kid_is_the_double_loop(generator):
     assert math.isnan(found.kid_error)
 
 
+@pytest.mark.statistical
 def test_kid_is_unbiased_and_its_error_is_honest_under_the_null(generator):
     values, squares = [], []
     for _ in range(400):
@@ -137,6 +139,7 @@ def test_kid_is_unbiased_and_its_error_is_honest_under_the_null(generator):
     assert abs(z_score(squares, np.var(values, ddof=1))) < 5
 
 
+@pytest.mark.statistical
 def test_kid_estimates_the_closed_form_of_two_gaussians(generator):
     """On the line ``E k(a, b) = Σ_j C(3, j) E[a^j] E[b^j]``, with the moments of a normal law."""
 
@@ -157,6 +160,7 @@ def test_kid_estimates_the_closed_form_of_two_gaussians(generator):
     assert abs(z_score(values, 1.2 * expected)) > 5
 
 
+@pytest.mark.statistical
 def test_blocks_are_random_lest_the_order_of_the_images_matters(generator):
     """Two sets of the same law, sorted by class in opposite orders."""
     x, y = torch.randn(2, 400, 1, 1, 1, generator=generator)

@@ -60,6 +60,7 @@ def test_perplexity_counts_the_end_and_not_the_padding():
     )
 
 
+@pytest.mark.statistical
 def test_samples_of_a_language_have_the_perplexity_of_its_entropy(generator):
     language, n = targets.phrase_book(), 20_000
     x = language.sample(n, generator)

@@ -120,6 +120,7 @@ def test_cell_masses_of_an_oblong_normal():
     torch.testing.assert_close(line, wanted, atol=1e-4, rtol=0)
 
 
+@pytest.mark.statistical
 def test_exact_samples_are_at_the_floor():
     """Mean over 200 sets: a z-test; each set by the bound of the docstring."""
     normal = Gaussian(torch.tensor([0.5, -1.0]), torch.diag(torch.tensor([2.25, 0.25])))

@@ -198,6 +198,7 @@ def gaussian_prior(number):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("number", [0, 1])
 def test_the_prior_gains_a_nat_at_an_equal_decoder(number):
     """Equal to the last bit: it is frozen. And the short run samples the prior, near the floor."""
@@ -233,6 +234,7 @@ def from_scratch(number, lr_prior, prior_steps, steps=250, lr_generator=5e-3):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("number", [0, 1])
 def test_equal_rates_leave_a_short_chain_behind_while_the_gap_looks_healthy(number):
     method, tv, gap = from_scratch(number, 5e-3, 10)
@@ -246,12 +248,14 @@ def test_equal_rates_leave_a_short_chain_behind_while_the_gap_looks_healthy(numb
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_a_low_rate_of_the_prior_is_a_delay():
     _, tv, _ = from_scratch(0, 5e-4, 10, steps=800)
     assert tv > 0.8
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_two_training_runs_differ_by_more_than_a_prior_gains():
     """Joint learning against N(0, I), same budget: the gain of a prior cannot be read off so few runs (here
     2.1, 0.0 and -5.6 nats)."""

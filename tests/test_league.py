@@ -38,6 +38,7 @@ def divergences(start, ema):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_persistent_chains_need_the_average_of_the_weights():
     """Last weights swing around the solution; their average is within 0.10 nats of the truth."""
     last, average = divergences(
@@ -48,6 +49,7 @@ def test_persistent_chains_need_the_average_of_the_weights():
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 def test_contrastive_divergence_stays_near_the_data():
     last, average = divergences(DataStart, 0.99)
     assert average <= 0.08

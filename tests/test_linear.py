@@ -83,6 +83,7 @@ def test_bayes_rule_holds():
     torch.testing.assert_close(marginal, torch.stack([log_likelihood(one, *m) for one in x]))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(
     "settings",
     [

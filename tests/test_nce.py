@@ -47,6 +47,7 @@ def test_sign_a_flat_energy_becomes_confining():
     assert energy.a.grad < 0
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("nu", [1, 3])
 def test_at_the_truth_the_gradient_vanishes_and_the_loss_is_a_jensen_shannon_divergence(nu):
     """The loss is ``(1+ν) [H - JSD_ν]``, with weights 1/(1+ν) and ν/(1+ν); the integral is by quadrature."""
@@ -133,6 +134,7 @@ def on_t4(seed: int, std: float, box: float, steps: int = 800):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_that_covers_the_data_leads_to_the_density_and_to_log_z(seed):
     kl, off, accuracy = on_t4(seed, std=1.5, box=12)
@@ -142,6 +144,7 @@ def test_noise_that_covers_the_data_leads_to_the_density_and_to_log_z(seed):
 
 
 @pytest.mark.slow
+@pytest.mark.statistical
 @pytest.mark.parametrize("seed", range(3))
 def test_narrow_noise_leads_elsewhere_and_the_classifier_says_so(seed):
     """Most of the model's mass is where neither data nor noise are: the box must be wide to hold it."""

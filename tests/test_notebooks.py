@@ -25,7 +25,8 @@ def load(name: str, path: Path):
 
 
 notebooks = load("notebooks", BOOK / "notebooks.py")
-tolerance = load("book_conftest", BOOK / "conftest.py")
+tolerance = load("tolerance", BOOK / "tolerance.py")
+conftest = load("book_conftest", BOOK / "conftest.py")
 
 
 # the chapters
@@ -345,9 +346,9 @@ def test_close(a, b, percent, expected):
 @pytest.mark.parametrize("mime", ["text", "text/plain", "text/markdown"])
 def test_what_is_close_is_made_equal_in_every_form_of_text(mime):
     new = {mime: "| KL 1.03 |"}
-    tolerance._settle(new, {mime: "| KL 1.00 |"}, 0.05)
+    conftest._settle(new, {mime: "| KL 1.00 |"}, 0.05)
     assert new == {mime: "| KL 1.00 |"}
-    tolerance._settle(new, {mime: "| KL 1.10 |"}, 0.05)
+    conftest._settle(new, {mime: "| KL 1.10 |"}, 0.05)
     assert new == {mime: "| KL 1.00 |"}
 
 
@@ -365,7 +366,7 @@ CELLS = {
 
 @pytest.mark.slow
 def test_nbval_compares_skips_and_goes_on_as_the_tags_say(tmp_path):
-    for name in ("conftest.py", "notebooks.py"):
+    for name in ("conftest.py", "notebooks.py", "tolerance.py"):
         shutil.copy(BOOK / name, tmp_path)
     nb = nbformat.v4.new_notebook()
     for i, (tags, source, output) in enumerate(CELLS.values(), 1):

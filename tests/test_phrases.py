@@ -31,6 +31,7 @@ def test_one_phrase_has_independent_words():
     assert targets.phrase_book(1, 5).entropy.item() == pytest.approx(5 * stats.entropy(p), rel=1e-6)
 
 
+@pytest.mark.statistical
 def test_samples_follow_the_probabilities(generator):
     language, n = targets.phrase_book(4, 3, 3), 50_000
     x = language.sequences()

@@ -102,6 +102,7 @@ def test_log_prob_of_fractional_draws_is_linear_between_the_states(v):
 # draws
 
 
+@pytest.mark.statistical
 def test_gaussian_draws_follow_the_density(v, generator):
     q = gaussian(1)
     mean, log_std = q.net(v[:1])[0]
@@ -110,6 +111,7 @@ def test_gaussian_draws_follow_the_density(v, generator):
         assert stats.kstest(z.numpy(), "norm").pvalue > 1e-6
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("family", ["Bernoulli", "exact"])
 def test_binary_draws_follow_the_weights(family, v, generator):
     q, n = FAMILIES[family](), 20_000
@@ -125,6 +127,7 @@ def test_binary_draws_follow_the_weights(family, v, generator):
     assert stats.chi2.sf(statistic, len(wanted) - 1) > 1e-6
 
 
+@pytest.mark.statistical
 def test_relaxed_draws_follow_the_concrete_law(v, generator):
     """P(h < t) = P(logit u < temperature logit t - a), and logit u is logistic."""
     q = bernoulli(1, temperature=0.7)

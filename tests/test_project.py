@@ -423,11 +423,11 @@ LOOPS = {"backward", "grad", "zero_grad", "step"}
 
 
 def not_imported(code: str) -> list[str]:
-    """What a chapter should import, not define: classes, long functions, samplers and training loops."""
+    """What a chapter should import, not define: long classes and functions, samplers and training loops."""
     out = []
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.ClassDef):
-            out.append(f"class {node.name}")
+        if isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno + 1 > 8:
+            out.append(f"class {node.name} of {node.end_lineno - node.lineno + 1} lines")
         if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 6:
             out.append(f"def {node.name} of {node.end_lineno - node.lineno + 1} lines")
         if isinstance(node, (ast.For, ast.While)):
@@ -446,7 +446,8 @@ def test_chapters_import_instead_of_defining(path):
 @pytest.mark.parametrize(
     ("code", "found"),
     [
-        ("class A:\n    pass", ["class A"]),
+        ("class A:\n" + "    x = 1\n" * 8, ["class A of 9 lines"]),
+        ("class A(B):\n" + "    x = 1\n" * 7, []),
         ("def f():\n" + "    x = 1\n" * 6, ["def f of 7 lines"]),
         ("def f():\n" + "    x = 1\n" * 5, []),
         ("for x in data:\n    loss(x).backward()", ["a loop that calls backward"]),

@@ -45,6 +45,7 @@ def test_a_gradient_linear_in_the_batch_is_that_of_one_process(calm):
             assert torch.equal(batch.sort(0).values, INTEGERS[rank::2])
 
 
+@pytest.mark.statistical
 def test_the_noise_of_the_gradient_is_that_of_the_global_batch(calm):
     """Averages of normal batches of 8 have an exact law. Batches of 8 on each rank would halve the variance,
     the same random numbers on both would double it."""

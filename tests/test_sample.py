@@ -25,6 +25,7 @@ def z_of_variance(x, variance):
     return (x.square().mean().item() / variance - 1) / math.sqrt(2 / x.numel())
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("step", [0.3, 1.0, 1.6])
 def test_ula_keeps_its_own_stationary_law(shape, step):
@@ -38,6 +39,7 @@ def test_ula_keeps_its_own_stationary_law(shape, step):
     assert abs(z_of_variance(x, 1.0)) > 5, "the test could not tell the biased law from the exact one"
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("step", [0.5, 1.0])
 def test_mala_keeps_the_exact_law(shape, step):
@@ -46,6 +48,7 @@ def test_mala_keeps_the_exact_law(shape, step):
     assert stats.kstest(x.flatten().numpy()[:20_000], "norm").pvalue > 1e-6
 
 
+@pytest.mark.statistical
 def test_mala_satisfies_detailed_balance():
     """In equilibrium a move and its reverse are equally likely: skewness of x' - x given the pair is 0."""
     target = lambda x: 0.25 * x.pow(4).sum(1)  # noqa: E731
@@ -56,6 +59,7 @@ def test_mala_satisfies_detailed_balance():
     assert abs(antisymmetric.mean().item()) / (antisymmetric.std().item() / math.sqrt(len(antisymmetric))) < 5
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("kernel", [ula, mala])
 def test_temperature_is_what_the_chain_samples(kernel):
     """Noise 1.5 times the step: exp(-E/2.25). MALA is exact; the bias of ULA at s = 0.2 is 1 %."""
@@ -66,6 +70,7 @@ def test_temperature_is_what_the_chain_samples(kernel):
     assert abs(z_of_variance(x, variance)) < 5
 
 
+@pytest.mark.statistical
 def test_hmc_is_exact_far_from_gaussian():
     """E = x⁴/4 with half of the proposals rejected: E[x²] = 2 Γ(3/4)/Γ(1/4), E[x⁴] = 1.
 
@@ -103,6 +108,7 @@ def test_hmc_conserves_energy_to_second_order():
     assert 3.5 < losses[0] / losses[1] < 4.5
 
 
+@pytest.mark.statistical
 def test_gibbs_of_a_correlated_pair_forgets_by_the_square_of_the_correlation():
     """One sweep over two coordinates: x₂' given x₂ has mean ρ² x₂."""
     rho = 0.8
@@ -154,12 +160,14 @@ def test_ula_clamps_only_when_told():
 EXACT_KERNELS = [partial(mala, step_size=0.8), partial(hmc, step_size=0.5, n_leapfrog=3)]
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("kernel", EXACT_KERNELS)
 def test_metropolis_is_exact_within_bounds(kernel):
     x = run(kernel(standard, bounds=(-1, 1)), 2 * torch.rand(N // 4, 1) - 1, 100)
     assert stats.kstest(x.flatten().numpy(), stats.truncnorm(-1, 1).cdf).pvalue > 1e-6
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("kernel", EXACT_KERNELS)
 def test_metropolis_never_enters_infinite_energy(kernel):
     half = lambda x: torch.where(x[:, 0] > 0, standard(x), torch.inf)  # noqa: E731

@@ -19,6 +19,7 @@ def case(request):
     return SAMPLERS[request.param]
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("shape", [(4,), (1, 2, 2)])
 def test_a_sampler_reaches_its_own_stationary_law(case, shape):
     """From afar, with the wrong spread: mean, variances and covariances within 5 standard errors."""

@@ -105,6 +105,7 @@ def test_in_one_dimension_a_slice_with_signs_is_everything(reduced):
     torch.testing.assert_close(value, score_matching(rbm, x))
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("projection", ["rademacher", "normal"])
 @pytest.mark.parametrize("reduced", [False, True])
 def test_the_mean_of_slices_is_the_explicit_objective(reduced, projection):
@@ -131,6 +132,7 @@ def test_the_minimum_over_full_precision_matrices_is_the_second_moment_of_the_sa
     assert (precision.grad + precision.grad.T).abs().max() < 1e-10
 
 
+@pytest.mark.statistical
 def test_score_matching_is_the_fisher_divergence_up_to_a_constant():
     """Hyvärinen's theorem on two GRBMs: J(q) - J(p) = ½ E_p |∇log p - ∇log q|²."""
     p, q = machine(), machine()
@@ -156,6 +158,7 @@ def test_denoising_is_its_formula():
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.statistical
 def test_denoising_learns_the_density_of_noisy_data():
     """A GRBM with one unit stays one when noise is added: same means and weights, variance σ² + τ². The
     gradient by its parameters vanishes there."""
@@ -181,6 +184,7 @@ def gradients(objective, rbm, x, n):
     return torch.stack([torch.autograd.grad(objective(rbm, x), rbm.weight)[0].flatten() for _ in range(n)])
 
 
+@pytest.mark.statistical
 def test_the_control_variate_keeps_the_mean_and_removes_the_variance():
     """At σ = 0.02 the variance of the gradient falls at least five-hundredfold; the mean stays."""
     rbm, x = machine(), torch.randn(200, 3).double()
@@ -193,6 +197,7 @@ def test_the_control_variate_keeps_the_mean_and_removes_the_variance():
     assert plain.var(0).sum() > 500 * reduced.var(0).sum()
 
 
+@pytest.mark.statistical
 def test_the_control_variate_keeps_the_value():
     rbm, x = machine(), torch.randn(200, 3).double()
     plain, reduced = (
@@ -220,6 +225,7 @@ def test_multi_scale_denoising_is_its_formula(high, geometric, levels):
     torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.statistical
 def test_conditional_nce_with_small_noise_is_score_matching():
     """2 log 2 + (σ²/2) J: compared by their gradients, in float64."""
     rbm, x, sigma = machine(), torch.randn(100, 3).double(), 0.02

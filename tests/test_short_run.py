@@ -58,6 +58,7 @@ def test_interpolation_starts_and_ends_at_its_ends(generator):
     torch.testing.assert_close(x[-1], generator(z1), atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.statistical
 def test_every_point_of_an_interpolation_has_the_law_of_the_start(generator):
     """A straight line between two uniform starts would be triangular in the middle."""
     z0, z1 = generator.start.draw(torch.empty(2, 20_000, 1))
@@ -66,6 +67,7 @@ def test_every_point_of_an_interpolation_has_the_law_of_the_start(generator):
     assert stats.kstest(middle.flatten().numpy(), law.cdf).pvalue > 1e-6
 
 
+@pytest.mark.statistical
 def test_noise_adds_its_variance():
     generator = ShortRunGenerator(quadratic, NoiseStart("normal"), still(1).replace(noise_scale=0.5))
     x = generator(torch.zeros(100_000, 1))
@@ -89,6 +91,7 @@ def test_a_chain_that_cannot_be_differentiated_is_refused():
         ShortRunGenerator(quadratic, NoiseStart(), Chain(hmc, n_steps=1, step_size=0.1, n_leapfrog=2))
 
 
+@pytest.mark.statistical
 @pytest.mark.slow
 def test_perfect_samples_come_from_a_wrong_energy():
     """Four weighted Gaussians: noise starts pass the two-sample test at a KL above 5."""

@@ -63,6 +63,7 @@ def white(z, law):
 # inference
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("noise_scale", [None, 0.0, 0.05])
 def test_inferred_latents_have_the_law_of_the_closed_form(net, noise_scale):
     n, settings = 50_000, {"n_steps": 10, "step_size": 0.15, "noise_scale": noise_scale}
@@ -97,6 +98,7 @@ def test_the_scale_multiplies_steps_and_noise(net):
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.statistical
 def test_what_is_not_observed_does_not_count(net):
     """The law is that of a model of the seen rows of W; unseen elements may be anything, NaN too."""
     n, seen = 50_000, torch.tensor([True, False, True, True, False, True])
@@ -152,6 +154,7 @@ def test_without_noise_the_conditional_criterion_is_the_divergence(net):
     torch.testing.assert_close(found, wanted)
 
 
+@pytest.mark.statistical
 def test_with_noise_the_conditional_criterion_is_too_large_by_an_information(net):
     """And the Gaussian one is right. The spread over many examples at one x gives the errors."""
     x = torch.full((400, 6), 0.3).double()
@@ -165,6 +168,7 @@ def test_with_noise_the_conditional_criterion_is_too_large_by_an_information(net
         assert error < 0.05 and (found.mean() - bias).abs() < 5 * error
 
 
+@pytest.mark.statistical
 def test_the_gaussian_entropy_has_no_bias_even_from_five_samples():
     cov = torch.tensor([[2.0, 0.5], [0.5, 0.3]])
     law = torch.distributions.MultivariateNormal(torch.ones(2), cov)

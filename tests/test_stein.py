@@ -16,6 +16,7 @@ def normal(d):
     return Gaussian(torch.zeros(d), torch.eye(d)).double()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("d", [1, 4])
 @pytest.mark.parametrize("shift", [0.0, 0.5])
 def test_two_shifted_gaussians(d, shift):

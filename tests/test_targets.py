@@ -46,6 +46,7 @@ def test_the_box_is_not_larger_than_needed(name, float64):
     assert 1 - mass(target, 0.8 * low, 0.8 * high, CELLS[name]).item() > 5e-10
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("name", NAMES)
 def test_samples_follow_log_prob(name, generator):
     # Chi-square of a 30 x 30 histogram against the masses of its cells, each by 10 x 10 midpoints.
@@ -169,6 +170,7 @@ def test_checkerboard_energy_and_score():
     assert board(torch.tensor([[math.nan, 0.0]])).isnan()
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize(("dim", "std"), [(2, 1.0), (10, 3.0)])
 def test_funnel_is_normal_given_its_first_coordinate(dim, std, float64, generator):
     target = targets.funnel(dim, std)

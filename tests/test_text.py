@@ -49,6 +49,7 @@ def test_probabilities_of_all_sequences_sum_to_one(end, length, reads):
     assert (-generator(x)).logsumexp(0).item() == pytest.approx(0, abs=1e-12)
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("end", [None, 0])
 def test_draws_follow_the_probabilities(end, generator):
     text, x, n = net(end), sequences(end), 40_000

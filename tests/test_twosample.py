@@ -39,6 +39,7 @@ def test_mmd_is_the_double_loop(generator):
     assert value == pytest.approx(within_x + within_y - 2 * between, abs=1e-7)
 
 
+@pytest.mark.statistical
 def test_mmd_is_unbiased_under_the_null(generator):
     draws = [torch.randn(50, 2, generator=generator) for _ in range(400)]
     values = [mmd(x[:30], x[30:], bandwidth=1.0, n_permutations=0).value for x in draws]
@@ -46,6 +47,7 @@ def test_mmd_is_unbiased_under_the_null(generator):
     assert min(values) < 0
 
 
+@pytest.mark.statistical
 def test_mmd_estimates_the_closed_form_of_two_gaussians(generator):
     mean = torch.tensor([0.7, -0.4])
     values = []
@@ -70,6 +72,7 @@ def test_several_bandwidths_are_summed_and_none_is_the_median(generator):
     )
 
 
+@pytest.mark.statistical
 def test_mmd_p_values_are_uniform_under_the_null(generator):
     p = []
     for _ in range(300):
@@ -79,6 +82,7 @@ def test_mmd_p_values_are_uniform_under_the_null(generator):
     assert min(p) >= 0.01
 
 
+@pytest.mark.statistical
 def test_c2st_p_values_are_uniform_and_accuracy_is_a_half_under_the_null(generator):
     results = []
     for _ in range(200):

@@ -25,6 +25,7 @@ def linear_pair(d, latent, std, shape=None):
     return MLPGenerator(latent, shape or (d,), (), std=std), GaussianPosterior(encoder, latent)
 
 
+@pytest.mark.statistical
 def test_with_the_exact_posterior_the_bound_is_the_likelihood():
     """The posterior is diagonal if the columns of W are orthogonal."""
     n, d = 20_000, 4

@@ -111,6 +111,7 @@ def test_without_the_covariance_couplings_are_wrong_and_hidden_biases_see_nothin
         assert (rbm.hidden_bias.grad is not None) == covariance
 
 
+@pytest.mark.statistical
 def test_the_sum_over_states_of_any_binary_posterior_is_the_mean_of_many_draws():
     rbm, v = machine(), torch.randn(5, 3).double()
     q = BernoulliPosterior(nn.Linear(3, 4).double(), 4)
@@ -130,6 +131,7 @@ def models():
     return {"binary": (rbm, ExactPosterior(rbm)), "Gaussian": (factor, factor.posterior())}
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("kind", ["binary", "Gaussian"])
 @pytest.mark.parametrize("n_samples", [2, 5])
 def test_with_draws_of_the_true_posterior_the_gradient_is_unbiased(kind, n_samples):
@@ -145,6 +147,7 @@ def test_with_draws_of_the_true_posterior_the_gradient_is_unbiased(kind, n_sampl
     assert (found.std(0) / len(found) ** 0.5).norm() < 0.03 * wanted.norm()
 
 
+@pytest.mark.statistical
 def test_pairs_of_data_have_draws_of_their_own():
     """The kernel Stein discrepancy multiplies the slopes of *two* data."""
     rbm, v = machine(), torch.randn(30, 3).double()
@@ -166,6 +169,7 @@ def test_the_variance_reduced_score_has_no_noise_at_the_true_posterior(kind):
     torch.testing.assert_close(grad(energy, v)[1], grad(model, v)[1])
 
 
+@pytest.mark.statistical
 @pytest.mark.parametrize("n_samples", [1, 4])
 def test_the_plain_score_has_the_variance_of_the_posterior(n_samples):
     """``∇_v E = (v - b)/σ² - W h``: the total variance is ``Σ_j p_j (1 - p_j) ‖W_j‖² / L``."""

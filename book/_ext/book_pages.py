@@ -13,7 +13,8 @@ import importlib
 def find(name: str):
     """The object that a dotted name means, or None."""
     parts = name.split(".")
-    for i in range(len(parts), 0, -1):
+    # what a package exports goes before its module of the same name
+    for i in range(max(1, len(parts) - 1), 0, -1):
         try:
             found = importlib.import_module(".".join(parts[:i]))
         except ImportError:

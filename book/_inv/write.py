@@ -1,5 +1,5 @@
 """Write the inventories by which the API reference links to the pages of
-Python, torch and matplotlib; building the book then needs no network:
+Python, numpy, torch and matplotlib. Then building the book needs no net:
 
     python book/_inv/write.py
 
@@ -30,6 +30,13 @@ OBJECTS = {
             " UserWarning",
         ),
     ],
+    "numpy": [
+        (
+            "class",
+            "reference/generated/numpy.ndarray.html#$",
+            "numpy.ndarray",
+        ),
+    ],
     "torch": [
         ("class", "tensors.html#$", "torch.Tensor"),
         ("class", "tensor_attributes.html#$", "torch.device torch.dtype"),
@@ -52,6 +59,17 @@ OBJECTS = {
             "class",
             "optim.html#torch.optim.Optimizer",
             "torch.optim.Optimizer torch.optim.optimizer.Optimizer",
+        ),
+        (
+            "class",
+            "data.html#torch.utils.data.Dataset",
+            "torch.utils.data.Dataset torch.utils.data.dataset.Dataset",
+        ),
+        (
+            "class",
+            "data.html#torch.utils.data.DataLoader",
+            "torch.utils.data.DataLoader"
+            " torch.utils.data.dataloader.DataLoader",
         ),
     ],
     "matplotlib": [

@@ -72,7 +72,7 @@ class MLPEnergy(nn.Module):
 
         Returns:
             ``(E, dE/dx)`` of shapes ``(B,)`` and ``(B, *event)``; None if the energy is not, or may not be,
-            what `forward` says of layers whose derivative is known here, or ``x`` is not for this net.
+            what ``forward`` says of layers whose derivative is known here, or ``x`` is not for this net.
         """
         if x.flatten(1).shape[1] != self.dim or not self._is_as_built():
             return None

@@ -1,0 +1,214 @@
+"""Methods at the scale of the plane: nets, chain and rates for two targets whose density is known.
+
+    target = TARGETS["T4"]()
+    method, history = PLANE["persistent chains"].train(target)
+    exact.kl(target, PLANE["persistent chains"].model(method), exact.Grid((-10, 10), n=300))
+
+Energies are perceptrons with a Gaussian reference, so that methods differ by what they do with them. ``kl``
+of a recipe is the range of that divergence over three seeds: what was measured, not what is wished for. Some
+of the ranges are bad, and stay so: to show them is what the table is for.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ebmlearn.energy import GRBM, Energy, ExactEnergy, Gaussian
+from ebmlearn.evaluate.exact import Grid, marginal
+from ebmlearn.methods import (
+    NCE,
+    VAE,
+    BiSM,
+    CoopNets,
+    ExactLikelihood,
+    FlowContrastive,
+    MaximumLikelihood,
+    ScoreMatching,
+    ShortRunInference,
+    VaGES,
+)
+from ebmlearn.nets import MLPEnergy, MLPGenerator, RealNVP
+from ebmlearn.objectives import denoising_score_matching
+from ebmlearn.posteriors import BernoulliPosterior, GaussianPosterior
+from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, Start, ula
+from ebmlearn.schedules import linear
+from ebmlearn.targets import eight_gaussians, four_weighted_gaussians
+from ebmlearn.train import Hook, Method, fit
+
+TARGETS: dict[str, Callable[[], ExactEnergy]] = {
+    "T4": four_weighted_gaussians,
+    "8 Gaussians": eight_gaussians,
+}
+"""The targets by name; their modes have standard deviations of 0.4 and 0.25."""
+
+CHAIN = Chain(ula, n_steps=20, step_size=0.14)
+"""For chains that begin near the modes; a step is about half a standard deviation of the narrower ones."""
+
+LONG_STEPS = CHAIN.replace(step_size=0.2)
+"""For chains that begin in noise or at the drafts of a generator."""
+
+SPREAD = 2.5
+"""Standard deviation of noise that covers both targets."""
+
+
+@dataclass(frozen=True)
+class PlaneRecipe:
+    """A method in the plane, ready to train.
+
+    Attributes:
+        make: ``make(target, steps)`` builds the untrained method.
+        steps: Number of updates.
+        batch_size: Points in a batch.
+        model: ``model(method)`` is the density to judge, as an energy: that of the average of the weights
+            where the method keeps one; for a generator the marginal of ``x``.
+        kl: Least and largest ``KL(target ‖ model)`` in nats over the seeds 0 to 2, for each target.
+    """
+
+    make: Callable[[ExactEnergy, int], Method]
+    steps: int
+    batch_size: int
+    model: Callable[[Any], Energy]
+    kl: dict[str, tuple[float, float]]
+
+    def train(
+        self, target: ExactEnergy, *, steps: int | None = None, hooks: Sequence[Hook] = ()
+    ) -> tuple[Any, dict[str, Tensor]]:
+        """Train the method on exact samples of a target.
+
+        Args:
+            target: One of `TARGETS`, or another of about their size.
+            steps: Number of updates, if not the recipe's; the learning rates fall to 0 in as many.
+            hooks: As in `fit`.
+
+        Returns:
+            The method and its metrics.
+        """
+        steps = self.steps if steps is None else steps
+        method = self.make(target, steps)
+        return method, fit(method, target.sample, steps=steps, batch_size=self.batch_size, hooks=hooks)
+
+
+def net(n_fourier: int = 16) -> MLPEnergy:
+    """The energy of all methods."""
+    return MLPEnergy(2, (64, 64), n_fourier=n_fourier, reference_std=SPREAD)
+
+
+def generator() -> MLPGenerator:
+    """The generator of all methods, from two latents."""
+    return MLPGenerator(2, (2,), (64, 64), std=0.3)
+
+
+def noise() -> Gaussian:
+    """Noise that covers both targets."""
+    return Gaussian(torch.zeros(2), SPREAD**2 * torch.eye(2))
+
+
+def by_chains(start: Callable[[], Start]) -> Callable[[ExactEnergy, int], Method]:
+    """Maximum likelihood with chains from a start."""
+    return lambda target, steps: MaximumLikelihood(
+        net(), start(), chain=CHAIN, lr=linear(2e-3, steps), ema=0.99
+    )
+
+
+def short_run(target: ExactEnergy, steps: int) -> Method:
+    """Chains from noise, which must reach the modes by themselves. With Fourier features the energy would
+    become so rough on their way that its divergence is in the thousands of nats."""
+    start = NoiseStart("normal", SPREAD, (2,))
+    return MaximumLikelihood(net(0), start, chain=LONG_STEPS, lr=linear(3e-3, steps), ema=0.99)
+
+
+def by_score(objective: Callable[..., Tensor]) -> Callable[[ExactEnergy, int], Method]:
+    """Score matching with an objective."""
+    return lambda target, steps: ScoreMatching(net(), objective, lr=linear(5e-3, steps), ema=0.99)
+
+
+def cooperative(target: ExactEnergy, steps: int) -> Method:
+    """Cooperative learning with the latents known."""
+    return CoopNets(
+        net(0),
+        generator(),
+        chain=LONG_STEPS,
+        lr_energy=linear(2e-3, steps),
+        lr_generator=linear(2e-3, steps),
+        optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999)),
+        ema=0.99,
+    )
+
+
+def machine(method: Callable[..., Method]) -> Callable[[ExactEnergy, int], Method]:
+    """A Gaussian-Bernoulli machine with 16 hidden units and a perceptron as posterior."""
+
+    def make(target: ExactEnergy, steps: int) -> Method:
+        posterior = nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 16))
+        return method(
+            GRBM(2, 16).match_moments(target.sample(1000)),
+            BernoulliPosterior(posterior, 16),
+            partial(denoising_score_matching, sigma=0.2),
+            n_steps=3,
+            lr=linear(2e-2, steps),
+            lr_posterior=linear(5e-3, 3 * steps),
+        )
+
+    return make
+
+
+def averaged(method: Any) -> Energy:
+    return method.averages["energy"]
+
+
+def trained(method: Any) -> Energy:
+    return method.energy
+
+
+def generated(method: Any) -> Energy:
+    return marginal(method.generator, Grid((-4.5, 4.5), n=60))
+
+
+PLANE = {
+    "exact likelihood": PlaneRecipe(
+        lambda target, steps: ExactLikelihood(net(), Grid((-8, 8), n=66).log_z, lr=linear(1e-2, steps)),
+        600, 500, trained, {},
+    ),
+    "persistent chains": PlaneRecipe(
+        by_chains(lambda: ReplayBuffer(SPREAD * torch.randn(2000, 2))), 1000, 200, averaged, {},
+    ),
+    "contrastive divergence": PlaneRecipe(by_chains(DataStart), 1000, 200, averaged, {}),
+    "short run": PlaneRecipe(short_run, 1000, 200, averaged, {}),
+    "cooperative learning": PlaneRecipe(cooperative, 1000, 200, averaged, {}),
+    "score matching": PlaneRecipe(
+        lambda target, steps: ScoreMatching(net(), lr=linear(5e-3, steps), ema=0.99), 1000, 200, averaged, {}
+    ),
+    "denoising score matching": PlaneRecipe(
+        by_score(partial(denoising_score_matching, sigma=0.1, control_variate=True)), 1000, 200, averaged, {}
+    ),
+    "noise-contrastive estimation": PlaneRecipe(
+        lambda target, steps: NCE(net(), noise(), lr=linear(1e-2, steps)), 1000, 200, trained, {}
+    ),
+    "flow contrastive estimation": PlaneRecipe(
+        lambda target, steps: FlowContrastive(
+            net(), RealNVP((2,), 6, 32), lr_energy=linear(5e-3, steps), lr_flow=linear(5e-3, steps),
+            warmup=steps // 10, threshold=0.6,
+        ),
+        1000, 200, trained, {},
+    ),
+    "bi-level score matching": PlaneRecipe(machine(partial(BiSM, n_unrolled=2)), 1000, 200, trained, {}),
+    "variational estimates of the score": PlaneRecipe(machine(VaGES), 1000, 200, trained, {}),
+    "short-run inference": PlaneRecipe(
+        lambda target, steps: ShortRunInference(
+            generator(), chain=Chain(ula, n_steps=20, step_size=0.2), lr=linear(5e-3, steps)
+        ),
+        1000, 200, generated, {},
+    ),
+    "variational auto-encoder": PlaneRecipe(
+        lambda target, steps: VAE(
+            generator(),
+            GaussianPosterior(nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 4)), 2),
+            lr=linear(5e-3, steps),
+        ),
+        1000, 200, generated, {},
+    ),
+}  # fmt: skip
