@@ -1,14 +1,19 @@
 """Checkpoints: exact, whole or refused, and kill -9 at any moment."""
 
+import itertools
+import os
 import random
 import signal
-import subprocess
 import sys
-import time
+from pathlib import Path
 
 import pytest
 import torch
+from processes import Child
 
+import ebmlearn
+from ebmlearn import Chain, MaximumLikelihood, NoiseStart, ReplayBuffer, fit, seed, ula
+from ebmlearn.nets import MLPEnergy
 from ebmlearn.train import checkpoint
 
 
@@ -78,54 +83,59 @@ def test_differences_of_settings_are_all_named(tmp_path):
         )
 
 
-TRAIN = """
-import sys, torch
-from ebmlearn import Chain, MaximumLikelihood, NoiseStart, ReplayBuffer, fit, seed, ula
-from ebmlearn.nets import MLPEnergy
-torch.set_num_threads(1)
-seed(0)
-data = torch.randn(200, 2)
-buffer = ReplayBuffer(torch.randn(100, 2), restart=0.05, noise=NoiseStart())
-chain = Chain(ula, n_steps=5, step_size=0.1)
-method = MaximumLikelihood(MLPEnergy(2, (16,)), buffer, chain=chain, ema=0.99)
-out = sys.argv[1] if len(sys.argv) > 1 else None
-fit(method, data, steps=600, batch_size=50, out=out, every=7, resume=True)
-flat = torch.cat([p.flatten() for p in method.parameters()] + [method.start.x.flatten()])
-print("FINISHED", flat.double().sum().item().hex(), flat.double().square().sum().item().hex())
-"""
+PACKAGE = Path(ebmlearn.__file__).parent
+# where a file is written; all of what keeps a run and what it goes on from
+LINES_OF = {"files": ("files.py",), "a run": ("files.py", "random.py", "train")}
+
+
+def train(out, where="a run", last=None):
+    """A run that begins or goes on in a folder, and prints how it ends. With ``last`` it gets kill -9 before
+    the so-many-th line that is run in the modules of `LINES_OF`; the last word is how many these were."""
+    lines, places = itertools.count(1), tuple(str(PACKAGE / name) for name in LINES_OF[where])
+
+    def trace(frame, event, argument):
+        if event == "call":
+            return trace if frame.f_code.co_filename.startswith(places) else None
+        if event == "line" and next(lines) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+
+    seed(0)
+    data = torch.randn(200, 2)
+    buffer = ReplayBuffer(torch.randn(100, 2), restart=0.05, noise=NoiseStart())
+    chain = Chain(ula, n_steps=5, step_size=0.1)
+    method = MaximumLikelihood(MLPEnergy(2, (16,)), buffer, chain=chain, ema=0.99)
+    sys.settrace(trace)
+    fit(method, data, steps=30, batch_size=50, out=out, every=2, resume=True)
+    sys.settrace(None)
+    flat = torch.cat([p.flatten() for p in method.parameters()] + [method.start.x.flatten()])
+    sums = flat.double().sum().item().hex(), flat.double().square().sum().item().hex()
+    print("FINISHED", *sums, next(lines) - 1)
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_every_run_resumes_to_the_same_weights(tmp_path):
+@pytest.mark.parametrize("where", LINES_OF)
+def test_killed_at_random_lines_every_run_resumes_to_the_same_weights(where, tmp_path):
     """20 times kill -9; without a checkpoint yet a run starts again, as it would for a user."""
-    script = tmp_path / "train.py"
-    script.write_text(TRAIN)
+    n_started = itertools.count()
 
     def start(*arguments):
-        return subprocess.Popen(
-            [sys.executable, script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        return Child(train, *arguments, log=tmp_path / f"{next(n_started)}.log")
 
-    undisturbed = start()
-    began = time.monotonic()
-    wanted, errors = undisturbed.communicate()
-    assert undisturbed.returncode == 0, errors
-    duration = time.monotonic() - began
+    undisturbed, whole = start(None), start(tmp_path / "whole", where)
+    assert undisturbed.wait() == whole.wait() == 0, undisturbed.printed + whole.printed
+    *wanted, _ = undisturbed.printed.split()
+    n_lines = int(whole.printed.split()[-1])
+    assert n_lines > 100
     chance = random.Random(0)
     kills = runs = 0
     while kills < 20:
-        out = tmp_path / f"run{runs}"
         runs += 1
         while True:
-            process = start(out)
-            try:
-                found, errors = process.communicate(timeout=chance.uniform(0.3, 1.0) * duration)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                found, errors = process.communicate()
-                if process.returncode == -signal.SIGKILL:  # else it finished just before
-                    kills += 1
-                    continue
-            assert process.returncode == 0, errors
-            assert found == wanted
-            break
+            process = start(tmp_path / f"run{runs}", where, chance.randint(1, n_lines))
+            status = process.wait()
+            if status == 0:
+                break
+            assert status == -signal.SIGKILL, process.printed
+            kills += 1
+        assert process.printed.split()[:-1] == wanted

@@ -2,12 +2,12 @@
 
 import inspect
 import os
-import socket
 
 import pytest
 import torch
 from batches import BATCHES, Seen
 from methods import METHODS
+from processes import ranks
 from torch.nn.modules.module import register_module_forward_hook
 
 from ebmlearn import methods
@@ -151,13 +151,11 @@ def test_a_checkpoint_of_another_method_is_refused(case, tmp_path):
     assert (tmp_path / "checkpoint-00000001.pt").read_bytes() == content
 
 
-def _rank(rank, port, folder):
+def train_all(folder):
+    """On each rank every method and every kind of data: as a whole, and in two parts."""
     from accelerate import Accelerator
 
-    os.environ.update(
-        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
-    torch.set_num_threads(1)
+    rank = int(os.environ["RANK"])
     for name, case in METHODS.items():
         run = {"data": case.data, "batch_size": 8, "accelerator": Accelerator(cpu=True)}
         out = folder / name
@@ -187,11 +185,10 @@ def _rank(rank, port, folder):
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
     """Folders of two processes that trained every method side by side, resumed, and ended as undisturbed."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
     folder = tmp_path_factory.mktemp("ranks")
-    torch.multiprocessing.spawn(_rank, (port, folder), nprocs=2)
+    children = ranks(train_all, folder, log=folder)
+    statuses = [child.wait() for child in children]
+    assert statuses == [0, 0], "\n".join(child.printed for child in children)
     return folder
 
 

@@ -3,8 +3,6 @@
 import os
 import resource
 import signal
-import subprocess
-import sys
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from methods import METHODS
+from processes import SERVER, Child
 
 from ebmlearn import fit
 from ebmlearn.train import checkpoint, load
@@ -116,7 +115,7 @@ def test_a_criterion_that_is_no_number_is_told(tmp_path):
     ):
         fit(make(), **RUN, out=tmp_path, criterion=lambda method: float("nan"))
     assert files(tmp_path) == ["checkpoint-00000003.pt"]
-    with pytest.raises(ValueError, match=r"there is no out to write it to"):
+    with pytest.raises(ValueError, match="chooses the best checkpoint, but there is no out"):
         fit(make(), **RUN, criterion=lambda method: 0.0)
 
 
@@ -253,35 +252,30 @@ def test_a_second_run_in_the_same_folder_is_refused_while_the_first_goes_on(tmp_
     fit(make(), **RUN, out=tmp_path, resume=True)  # the lock is gone
 
 
-PROCESS = """
-import sys
-from test_folder import RUN, make
-from ebmlearn import fit
-def ready(step, method, metrics):
-    if step == 5:
-        print("ready", flush=True)
-        sys.stdin.readline()
-fit(make(), **RUN, out=sys.argv[1], hooks=[ready] if sys.argv[2] == "first" else [], resume=True)
-"""
+def train(out, pipe=None):
+    """A run; with a pipe it says when it has come to step 5, and waits there."""
+
+    def wait():
+        pipe.send("ready")
+        pipe.recv()
+
+    fit(make(), **RUN, out=out, hooks=[at(5, wait)] if pipe else [], resume=True)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_two_processes_and_a_signal_from_outside(tmp_path, number, undisturbed):
     """The second is refused; the first is stopped or killed, and its lock goes with it."""
-    out = tmp_path / "run"
-    command = [sys.executable, "-c", PROCESS, out]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    first = subprocess.Popen([*command, "first"], env=environment, **pipes)
-    assert first.stdout.readline() == b"ready\n"
-    second = subprocess.run([*command, "second"], env=environment, capture_output=True, text=True)
-    assert second.returncode == 1 and "BlockingIOError: another process is training in" in second.stderr
-    first.send_signal(number)
-    _, errors = first.communicate(b"go on\n")
+    out, (here, there) = tmp_path / "run", SERVER.Pipe()
+    first = Child(train, out, there, log=tmp_path / "first.log")
+    assert here.recv() == "ready"
+    second = Child(train, out, log=tmp_path / "second.log")
+    assert second.wait() == 1 and "BlockingIOError: another process is training in" in second.printed
+    first.kill(number)
+    here.send("go on")
     if number == signal.SIGTERM:
-        assert b"Stopped: stopped after step 5 of 12; saved in" in errors
+        assert first.wait() == 1 and "Stopped: stopped after step 5 of 12; saved in" in first.printed
         assert files(out) == ["checkpoint-00000003.pt", "checkpoint-00000005.pt"]
     else:
-        assert files(out) == ["checkpoint-00000003.pt"]
+        assert first.wait() == -number and files(out) == ["checkpoint-00000003.pt"]
     assert resumes(out, undisturbed)

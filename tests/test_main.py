@@ -14,6 +14,7 @@ import time
 import pytest
 import torch
 from PIL import Image
+from processes import Child, module, ranks
 from tiny_hub import hub, tiny_data  # noqa: F401 fixtures
 
 import ebmlearn
@@ -445,29 +446,26 @@ def test_a_damaged_checkpoint_is_named(out, fails):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_process_that_is_stopped(out, number, status):
-    """The real thing: another process, its exit status, and the command that it printed."""
-    command = [sys.executable, "-m", "ebmlearn", *TRAIN, "--steps", "100000", "--out", str(out)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        while not list(out.glob("checkpoint-*.pt")) and process.poll() is None:
-            time.sleep(0.1)
-        process.send_signal(number)
-        printed = process.communicate(timeout=60)[1]
-    finally:
-        process.kill()
-    assert process.returncode == status, printed
-    done = int(re.search(r"stopped after step ([\d,]+), saved", printed)[1].replace(",", ""))
-    again = shlex.split(printed.splitlines()[-1])
+def test_a_process_that_is_stopped(out, tmp_path, number, status):
+    """Another process, its exit status, and the command that it printed, as a new interpreter reads it."""
+    process = Child(module, "ebmlearn", *TRAIN, "--steps", "100000", "--out", str(out), log=tmp_path / "log")
+    while not list(out.glob("checkpoint-*.pt")) and process.alive:
+        time.sleep(0.01)
+    process.kill(number)
+    assert process.wait() == status, process.printed
+    done = int(re.search(r"stopped after step ([\d,]+), saved", process.printed)[1].replace(",", ""))
+    again = shlex.split(process.printed.splitlines()[-1])
     again[again.index("100000")] = str(done + 2)
-    finished = subprocess.run([sys.executable, *again[1:]], capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
+    if number == signal.SIGINT:
+        subprocess.run([sys.executable, *again[1:]], check=True)
+    else:
+        assert again[1] == "-m" and Child(module, *again[2:], log=tmp_path / "again").wait() == 0
     rows = (out / "trace.csv").read_text().splitlines()[1:]
     assert [int(row.split(",")[0]) for row in rows] == list(range(1, done + 3))
 
 
 @pytest.mark.slow
-def test_two_ranks_write_one_run_and_one_message(out):
+def test_two_ranks_write_one_run_and_one_message(out, tmp_path):
     """Only rank 0 prints and writes; a refusal reaches both, and neither waits for the other."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]
     command = [*torchrun, "-m", "ebmlearn", *TRAIN, "--criterion", "20", "--out", str(out)]
@@ -477,9 +475,10 @@ def test_two_ranks_write_one_run_and_one_message(out):
     assert len((out / "trace.csv").read_text().splitlines()) == 5
     assert (out / "checkpoint-00000004-rank1.pt").exists() and (out / "best.pt").exists()
     assert json.loads((out / "run.json").read_text())["sessions"][0]["ranks"] == 2
-    refused = subprocess.run(command, capture_output=True, text=True)
-    assert refused.returncode != 0
-    assert refused.stderr.count("holds a run: continue it with --resume") == 1
+    refused = ranks(module, "ebmlearn", *TRAIN, "--criterion", "20", "--out", str(out), log=tmp_path)
+    assert all(rank.wait() not in (0, 1) for rank in refused)
+    assert "holds a run: continue it with --resume" in refused[0].printed
+    assert refused[1].printed == ""
 
 
 # ----------------------------------------------------------------------------------- sample and evaluate

@@ -1,4 +1,4 @@
-"""Several processes under torchrun: the same learning as in one, and no rank waits for another for ever."""
+"""Several processes: the same learning as in one, and no rank waits for another for ever."""
 
 import os
 import subprocess
@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 from methods import METHODS
-from worker import INTEGERS, PERSISTENT_RUN, Means, first_steps, persistent
+from processes import ranks
+from worker import INTEGERS, PERSISTENT_RUN, Means, begin, first_steps, persistent
 
 from ebmlearn import fit
 from ebmlearn.train import checkpoint
@@ -16,15 +17,12 @@ from ebmlearn.train import checkpoint
 pytestmark = pytest.mark.slow
 
 
-def torchrun(scenario, folder):
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    return subprocess.run(
-        [sys.executable, *launcher, Path(__file__).with_name("worker.py"), scenario, folder],
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def both(scenario, folder):
+    """Run a scenario on two ranks, to a good end; what they printed."""
+    children = ranks(begin, scenario, folder, log=folder)
+    statuses, printed = [child.wait() for child in children], [child.printed for child in children]
+    assert statuses == [0, 0], "\n".join(printed)
+    return printed
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +30,7 @@ def calm(tmp_path_factory):
     """The folder of a run of two ranks, and what each of them found."""
     folder = tmp_path_factory.mktemp("ranks")
     fit(persistent(), **PERSISTENT_RUN | {"steps": 8}, out=folder / "one-to-two")
-    done = torchrun("calm", folder)
-    assert done.returncode == 0, done.stderr
+    both("calm", folder)
     return folder, [checkpoint.load(folder / f"calm{rank}.pt") for rank in (0, 1)]
 
 
@@ -135,22 +132,23 @@ def test_two_ranks_continue_what_one_began(calm):
 
 
 def test_what_one_rank_refuses_all_refuse_and_none_waits_for_a_failed_one(tmp_path):
-    done = torchrun("refusals", tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "rank 1 failed: FloatingPointError: a chain is not finite" in done.stderr
+    assert "rank 1 failed: FloatingPointError: a chain is not finite" in both("refusals", tmp_path)[1]
     assert (tmp_path / "refusals0").exists() and (tmp_path / "refusals1").exists()
 
 
 def test_a_killed_rank_ends_the_run_which_then_goes_on_to_the_same_weights(calm, tmp_path):
-    done = torchrun("killed", tmp_path)
+    """Under torchrun, as with users."""
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [sys.executable, *launcher, Path(__file__).with_name("worker.py"), "killed", tmp_path]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     where = tmp_path / "killed" / "checkpoint-00000004.pt"
     assert (
         f"another rank has ended or cannot be reached. The last checkpoint is {where}; resume=True"
         in done.stderr
     )
-    done = torchrun("resumed", tmp_path)
-    assert done.returncode == 0, done.stderr
+    both("resumed", tmp_path)
     for rank, found in enumerate(calm[1]):
         after = checkpoint.load(tmp_path / f"resumed{rank}.pt")
         assert after.keys() == found["undisturbed"].keys()

@@ -139,7 +139,7 @@ def test_a_method_says_which_weights_it_averages():
 
 @pytest.mark.parametrize("setting", ["steps", "every", "n_checkpoints"])
 def test_counts_must_be_positive(setting):
-    with pytest.raises(ValueError, match="expected steps, every, keep >= 1"):
+    with pytest.raises(ValueError, match="expected steps, every, n_checkpoints >= 1"):
         fit(Mean(), numbers(), **{"steps": 1, setting: 0})
 
 

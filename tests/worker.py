@@ -1,4 +1,5 @@
-"""What each process of `test_ranks.py` runs under torchrun: ``worker.py SCENARIO FOLDER``."""
+"""What each process of `test_ranks.py` runs: ``begin(SCENARIO, FOLDER)``; under torchrun
+``worker.py SCENARIO FOLDER``."""
 
 import os
 import signal
@@ -171,9 +172,11 @@ def resumed(folder, accelerator):
     checkpoint.save(folder / f"resumed{rank}.pt", state)
 
 
-if __name__ == "__main__":
+def begin(scenario, folder):
     torch.set_num_threads(1)
-    accelerator = Accelerator(cpu=True)
-    globals()[sys.argv[1]](Path(sys.argv[2]), accelerator)
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
+    globals()[scenario](Path(folder), Accelerator(cpu=True))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    begin(*sys.argv[1:])
