@@ -108,8 +108,8 @@ def contrastive_divergence(target: ExactEnergy, steps: int) -> Method:
 
 
 def persistent(target: ExactEnergy, steps: int) -> Method:
-    """Persistent chains. With Fourier features they lost a mode of T4 in one seed of four (3 nats); without them
-    they rest on the ring of the 8 Gaussians."""
+    """Persistent chains. With Fourier features they lost a mode of T4 in one seed of four (3 nats); without
+    them they rest on the ring of the 8 Gaussians."""
     bank = ReplayBuffer(SPREAD * torch.randn(2000, 2))
     return MaximumLikelihood(net(0), bank, chain=LONG_STEPS, lr=linear(2e-3, steps), ema=0.99)
 
