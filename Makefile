@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book test lint types unit slow doctest pairs nbval short wheel shake notebooks format lab figure benchmark lock clean
+.PHONY: help book check test lint types unit slow doctest pairs nbval short wheel shake notebooks format lab figure benchmark lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,7 +34,15 @@ book: .venv/.ready ## build the book into _build/html; a warning is an error
 	$(BIN)/jupyter-book build -W -n --keep-going .
 	@echo "Open file://$(CURDIR)/_build/html/index.html"
 
-test: lint types unit slow doctest pairs book nbval short wheel ## every check, one after the other; stops at the first that fails
+check: lint types unit ## lint, types and the fast tests: for each change; under three minutes
+
+STAGES := lint types unit slow doctest pairs book nbval short wheel
+test: .venv/.ready ## every check, one after the other; stops at the first that fails; in the end the time of each
+	@for stage in $(STAGES); do \
+		began=$$(date +%s); \
+		$(MAKE) --no-print-directory $$stage || exit 1; \
+		times="$$times$$(printf '%-8s %4d s' $$stage $$(($$(date +%s) - began)))\n"; \
+	done; printf "\n$$times"
 
 lint: .venv/.ready ## ruff: lint and format, notebooks too
 	$(BIN)/ruff check .
@@ -66,7 +74,7 @@ shake: .venv/.ready ## every check under five other seeds and three arithmetics:
 
 # By way of the sdist, so that both are tested and nothing stale in build/ gets in. The environment sees the packages of
 # .venv through a .pth file, but not the source tree: a .pth file named in a .pth file is not read.
-wheel: .venv/.ready ## fast tests against the built and installed wheel
+wheel: .venv/.ready ## what may be missing from a wheel, and the command line, with one built and installed
 	rm -rf _build/wheel
 	$(BIN)/python -m build --outdir _build/wheel . > /dev/null
 	$(BIN)/python -m venv --without-pip _build/wheel/env
@@ -75,7 +83,7 @@ wheel: .venv/.ready ## fast tests against the built and installed wheel
 		pathlib.Path("_build/wheel/env", lib.relative_to(pathlib.Path(".venv").absolute()), "base.pth").write_text(str(lib))'
 	$(BIN)/python -m pip --python _build/wheel/env/bin/python install -q --no-deps --no-index --force-reinstall _build/wheel/*.whl
 	cd _build/wheel && $(THREADS) EBMLEARN_EXPECTED_IN="$(CURDIR)/_build/wheel/env" \
-		env/bin/python -P -m pytest -q -c ../../pyproject.toml -m "not slow" -n 2 ../../tests
+		env/bin/python -P -m pytest -q -c ../../pyproject.toml -m "not slow" ../../tests/test_package.py ../../tests/test_main.py
 
 notebooks: .venv/.ready ## run the chapters that changed and store their outputs
 	$(BIN)/python book/notebooks.py run

@@ -148,12 +148,6 @@ def test_import_loads_nothing_large(probe):
     assert not LARGE & set(probe["new"])
 
 
-def test_the_package_under_test_is_the_expected_one():
-    # `make wheel` names the environment that the wheel is installed in
-    expected = Path(os.environ.get("EBMLEARN_EXPECTED_IN", ROOT / "ebmlearn")).resolve()
-    assert Path(ebmlearn.__file__).resolve().is_relative_to(expected)
-
-
 def public(module: types.ModuleType, seen: set[str]) -> list[tuple[str, object]]:
     """Names for users: those of ``__all__``, else what the module defines; modules in ``__all__`` too."""
     if module.__name__ in seen:
@@ -295,7 +289,7 @@ def test_every_make_target_that_is_named_exists(page):
 
 
 def test_the_make_targets_run_in_the_documented_order():
-    order = re.search(r"^test: (.*?) ##", read("Makefile"), re.M)[1].split()
+    order = re.search(r"^STAGES := (.*)$", read("Makefile"), re.M)[1].split()
     (sentence,) = re.findall(r"`make test` runs, in this order.*?\.\s", read("CONTRIBUTING.md"), re.S)
     assert re.findall(r"`([a-z]+)`", sentence) == order
 

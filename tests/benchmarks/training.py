@@ -24,6 +24,7 @@ from ebmlearn.methods import (
     NCE,
     VAE,
     BiSM,
+    Classification,
     CoopNets,
     ExactLikelihood,
     FisherCritic,
@@ -34,7 +35,7 @@ from ebmlearn.methods import (
     ShortRunInference,
     VaGES,
 )
-from ebmlearn.nets import EBLVM, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP
+from ebmlearn.nets import EBLVM, Classifier, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP
 from ebmlearn.objectives import (
     denoising_score_matching,
     multiscale_denoising,
@@ -51,12 +52,13 @@ LATENT_CHAIN = Chain(ula, n_steps=N_STEPS, step_size=0.1)
 
 
 class Case(NamedTuple):
-    """A method, its loss of one pass, and the steps of its chains."""
+    """A method, its loss of one pass, the steps of its chains, and what goes with ``x`` in a batch."""
 
     method: Method
     loss: Callable[[Tensor], Tensor]
     chain_steps: int = 0
     shape: tuple[int, ...] = SHAPE
+    labels: Tensor | None = None
 
 
 def energy() -> ConvEnergy:
@@ -91,6 +93,7 @@ def cases() -> dict[str, Case]:
     joint = partial(EBLVM, generator=generator())
     critic = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.Tanh(), nn.Conv2d(32, 1, 3, padding=1))
     fisher = FisherCritic(energy().requires_grad_(False), critic)
+    classifier, labels = Classifier(SHAPE, 10), torch.arange(BATCH) % 10
     return {
         "exact likelihood, grid of 99²": of_energy(
             ExactLikelihood(MLPEnergy(2, reference_std=2.0), Grid((-6, 6), n=99).log_z), shape=(2,)
@@ -125,6 +128,11 @@ def cases() -> dict[str, Case]:
         ),
         "NCE": of_energy(NCE(energy(), Gaussian(torch.zeros(SHAPE), torch.eye(784)))),
         "flow contrastive estimation": of_energy(FlowContrastive(energy(), RealNVP(SHAPE, 4, 64))),
+        "classification": Case(
+            Classification(classifier),
+            lambda x: nn.functional.cross_entropy(classifier.logits(classifier(x)), labels),
+            labels=labels,
+        ),
         "Fisher critic": Case(fisher, lambda x: fisher.critic(x).mean()),
         "VaGES": of_joint(
             VaGES(joint(energy()), posterior(), denoising, lower=posterior_fisher, n_steps=5), 5
@@ -147,7 +155,7 @@ def table(repeats: int = 5) -> list[dict]:
     found = cases()
     for name, case in found.items():
         x = torch.rand(BATCH, *case.shape) * 2 - 1
-        entries[name] = partial(case.method.step, x)
+        entries[name] = partial(case.method.step, x if case.labels is None else (x, case.labels))
         entries[f"{name}: a pass"] = partial(one_pass, case, x)
     seconds = in_turn(entries, repeats)
     return [
