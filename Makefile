@@ -55,7 +55,7 @@ unit: .venv/.ready ## fast tests, and line coverage of ebmlearn of at least 95 %
 	$(THREADS) $(PYTEST) tests -q -m "not slow" -n 2 --cov=ebmlearn --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 slow: .venv/.ready ## slow tests
-	$(THREADS) $(PYTEST) tests -q -m slow -n 2
+	$(THREADS) $(PYTEST) tests -q -m slow $(PAIR)
 
 doctest: .venv/.ready ## the examples in docstrings
 	$(THREADS) $(PYTEST) -q --doctest-modules ebmlearn

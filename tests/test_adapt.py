@@ -34,7 +34,7 @@ def test_mala_on_a_normal_reaches_the_step_of_the_closed_form():
     for wanted in (0.6, 0.8, 0.95):
         exact = 2 * math.tan(math.pi / 2 * (1 - wanted)) ** (1 / 3)
         s, _ = adapt_step_size(partial(mala, target), target.sample(1000), step_size=1.0, target=wanted)
-        assert s == pytest.approx(exact, rel=0.03)
+        assert s == pytest.approx(exact, rel=0.06)
 
 
 @pytest.mark.parametrize("kernel", [mala, partial(hmc, n_leapfrog=5)], ids=["mala", "hmc"])

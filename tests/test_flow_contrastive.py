@@ -14,6 +14,7 @@ import torch
 from test_flow import curved
 from torch.nn.functional import logsigmoid
 
+import ebmlearn
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import ExactLikelihood, FlowContrastive
@@ -229,7 +230,7 @@ def test_levels_are_dequantised_by_uniform_noise_of_their_distance():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_four_weighted_gaussians(seed):
-    torch.manual_seed(seed)
+    ebmlearn.seed(seed)
     target = four_weighted_gaussians()
     net, flow = MLPEnergy(2, (64, 64), reference_std=2.5), RealNVP((2,), 6, 32)
     method = FlowContrastive(

@@ -13,6 +13,7 @@ from functools import partial
 import pytest
 import torch
 
+import ebmlearn
 from ebmlearn.diagnostics import squared_jump
 from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.methods import NCE, ExactLikelihood, MaximumLikelihood, ScoreMatching
@@ -52,7 +53,7 @@ METHODS = {
 @pytest.fixture(scope="module", params=range(3))
 def losses(request):
     """Log-likelihood per test point lost against the truth, ``(10,000,)``, of each method and of exact ML."""
-    torch.manual_seed(102 + request.param)
+    ebmlearn.seed(102 + request.param)
     weight = 1.25 * torch.randn(D, M)
     truth = GRBM.from_parameters(weight, torch.zeros(D), -0.5 * weight.square().sum(0), 1.0)
     train, test = truth.sample(10_000), truth.sample(10_000)
@@ -63,7 +64,7 @@ def losses(request):
         with torch.no_grad():
             return truth.log_prob(test) - method.energy.log_prob(test)
 
-    torch.manual_seed(request.param)
+    ebmlearn.seed(request.param)
     found = {"ML": learn(partial(ExactLikelihood, log_z=lambda rbm: rbm.log_z, lr=lr), deepcopy(truth))}
     for name, make in METHODS.items():
         found[name] = learn(make, GRBM(D, M).match_moments(train, std_scale=0.5))

@@ -12,6 +12,7 @@ from objectives import Precision
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+import ebmlearn
 from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.evaluate import exact
 from ebmlearn.methods import NCE
@@ -124,7 +125,7 @@ def test_bad_arguments_are_refused():
 
 def on_t4(seed: int, std: float, box: float, steps: int = 800):
     """KL(T4 ‖ model), learned minus true log Z, accuracy of the classifier in the end."""
-    torch.manual_seed(seed)
+    ebmlearn.seed(seed)
     target, net = four_weighted_gaussians(), MLPEnergy(2, (64, 64), reference_std=2.5)
     method = NCE(net, normal(2, std**2), lr=linear(5e-3, steps))
     history = fit(method, target.sample, steps=steps, batch_size=500)

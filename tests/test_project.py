@@ -420,10 +420,11 @@ def not_imported(code: str) -> list[str]:
     """What a chapter should import, not define: long classes and functions, samplers and training loops."""
     out = []
     for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.ClassDef) and node.end_lineno - node.lineno + 1 > 8:
-            out.append(f"class {node.name} of {node.end_lineno - node.lineno + 1} lines")
-        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno + 1 > 6:
-            out.append(f"def {node.name} of {node.end_lineno - node.lineno + 1} lines")
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            lines = code.splitlines()[node.lineno - 1 : node.end_lineno]
+            n = sum(bool(line.strip()) for line in lines)
+            if n > 8:
+                out.append(f"{'class' if isinstance(node, ast.ClassDef) else 'def'} {node.name} of {n} lines")
         if isinstance(node, (ast.For, ast.While)):
             calls = [c.func for c in ast.walk(node) if isinstance(c, ast.Call)]
             names = {getattr(f, "attr", getattr(f, "id", None)) for f in calls}
@@ -442,8 +443,8 @@ def test_chapters_import_instead_of_defining(path):
     [
         ("class A:\n" + "    x = 1\n" * 8, ["class A of 9 lines"]),
         ("class A(B):\n" + "    x = 1\n" * 7, []),
-        ("def f():\n" + "    x = 1\n" * 6, ["def f of 7 lines"]),
-        ("def f():\n" + "    x = 1\n" * 5, []),
+        ("def f():\n" + "    x = 1\n" * 8, ["def f of 9 lines"]),
+        ("def f():\n\n" + "    x = 1\n" * 7, []),
         ("for x in data:\n    loss(x).backward()", ["a loop that calls backward"]),
         ("while True:\n    x = x - grad(e, x)[1]", ["a loop that calls grad"]),
         ("for k in (1, 2):\n    print(k)", []),

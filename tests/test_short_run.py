@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+import ebmlearn
 from ebmlearn import targets
 from ebmlearn.evaluate import exact
 from ebmlearn.evaluate.twosample import mmd
@@ -99,7 +100,7 @@ def test_perfect_samples_come_from_a_wrong_energy():
     grid = exact.Grid((-8, 8), n=300)
 
     def train(start):
-        torch.manual_seed(0)
+        ebmlearn.seed(0)
         net = MLPEnergy(2, (64, 64), reference_std=2.5)
         chain = Chain(ula, n_steps=20, step_size=0.2)
         method = MaximumLikelihood(net, start, chain=chain, lr=linear(2e-3, 1200))

@@ -28,9 +28,9 @@ small by the mutual information of ``z`` and the noise, and its minimum has too 
 is the entropy of a Gaussian with the covariance of the chains: exact where ``q_s`` is Gaussian, too large
 elsewhere. So the one gives a divergence that is too large, the other one that is too small.
 
-Differences from the authors' code: that for images (github.com/enijkamp/short_run_inf) does not tune the step
-size; that for text (github.com/bpucla/sri_text) has the conditional entropy, with noise. Line 3 here is a
-mean over the batch with its ``1/(2τ²)``, where the code sums squared errors.
+Differences from the authors' code: neither that for images (github.com/enijkamp/short_run_inf) nor that for
+text (github.com/bpucla/sri_text) tunes the step size; the latter has the conditional entropy, with noise, in
+its evaluation. Line 3 here is a mean over the batch with its ``1/(2τ²)``, where the code sums squared errors.
 """
 
 import math
