@@ -259,9 +259,9 @@ def test_link_inventories_are_those_of_their_script():
 
 
 @pytest.mark.slow
-def test_the_ten_lines_of_the_readme_run(tmp_path):
+def test_the_eleven_lines_of_the_readme_run(tmp_path):
     (block,) = re.findall(r"```python\n(.*?)```", read("README.md"), re.S)
-    assert len([line for line in block.splitlines() if line.strip()]) == 10
+    assert len([line for line in block.splitlines() if line.strip()]) == 11
     report = "\nimport torch; torch.save({'x': samples, 'data': target.sample(1000)}, 'samples.pt')"
     one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", block + report]

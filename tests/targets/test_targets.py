@@ -9,7 +9,7 @@ from scipy import stats
 from ebmlearn import targets
 from ebmlearn.energy import grad
 
-NAMES = [name for name in targets.__all__ if name != "phrase_book"]  # a language: tests/test_phrases.py
+NAMES = [name for name in targets.__all__ if name != "phrase_book"]  # a language: test_phrases.py
 # cells along an axis that the midpoint rule needs; the neck of the funnel is narrow and its box wide
 CELLS = dict.fromkeys(NAMES, 300) | {"funnel": 1200}
 

@@ -9,7 +9,7 @@ import torch
 
 import ebmlearn as el
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
+BOOK = Path(__file__).resolve().parents[2] / "book"
 pytest.importorskip("sklearn")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from models import Unsteady
 from samplers import SAMPLERS
 
 from ebmlearn.energy import Gaussian
@@ -20,12 +21,11 @@ def case(request):
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("shape", [(4,), (1, 2, 2)])
-def test_a_sampler_reaches_its_own_stationary_law(case, shape):
+def test_a_sampler_reaches_its_own_stationary_law(case):
     """From afar, with the wrong spread: mean, variances and covariances within 5 standard errors."""
-    target = Gaussian(MEAN.reshape(shape), COVARIANCE)
-    start = 3.0 + 0.3 * torch.randn(N, *shape)
-    x = run(case.make(target), start, case.n_steps).flatten(1).double()
+    target = Gaussian(MEAN, COVARIANCE)
+    start = 3.0 + 0.3 * torch.randn(N, 4)
+    x = run(case.make(target), start, case.n_steps).double()
     wanted = case.stationary(COVARIANCE.double())
     variance = wanted.diagonal()
     z_mean = (x.mean(0) - MEAN) / (variance / N).sqrt()
@@ -34,6 +34,17 @@ def test_a_sampler_reaches_its_own_stationary_law(case, shape):
     z_covariance = (x.T.cov() - wanted) / error
     assert z_mean.abs().max() < 5
     assert z_covariance.abs().max() < 5
+
+
+def test_images_move_as_vectors_do(case):
+    """With the same noise, so that the law of one is that of the other."""
+    start, ends = 3.0 + 0.3 * torch.randn(50, 4), []
+    for shape in [(4,), (1, 2, 2)]:
+        torch.manual_seed(1)
+        target = Gaussian(MEAN.reshape(shape), COVARIANCE)
+        ends.append(run(case.make(target), start.view(50, *shape), 10))
+    assert ends[1].shape == (50, 1, 2, 2) and not torch.equal(ends[0], start)
+    torch.testing.assert_close(ends[1].flatten(1), ends[0])
 
 
 def test_the_battery_tells_biased_from_exact():
@@ -52,19 +63,6 @@ def test_the_start_is_not_touched_and_chains_leave_no_trace(case, n_steps):
     out = run(case.make(target), x, n_steps)
     assert torch.equal(x, before) and torch.equal(out, before) == (n_steps == 0)
     assert out.shape == x.shape and out.dtype == x.dtype and not out.requires_grad
-
-
-class Unsteady(torch.nn.Module):
-    """In training mode, dropout and batch statistics make it another energy at each step."""
-
-    def __init__(self):
-        super().__init__()
-        self.net = torch.nn.Sequential(
-            torch.nn.Linear(4, 8), torch.nn.BatchNorm1d(8), torch.nn.Dropout(0.5), torch.nn.Linear(8, 1)
-        )
-
-    def forward(self, x):
-        return self.net(x).squeeze(1) + 0.5 * x.square().sum(1)
 
 
 @pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "gibbs"])  # which calls no net

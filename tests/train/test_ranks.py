@@ -14,7 +14,7 @@ from worker import INTEGERS, PERSISTENT_RUN, Means, begin, first_steps, persiste
 from ebmlearn import fit
 from ebmlearn.train import checkpoint
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("processes")]
 
 
 def both(scenario, folder):
@@ -140,7 +140,7 @@ def test_a_killed_rank_ends_the_run_which_then_goes_on_to_the_same_weights(calm,
     """Under torchrun, as with users."""
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [sys.executable, *launcher, Path(__file__).with_name("worker.py"), "killed", tmp_path]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode != 0
     where = tmp_path / "killed" / "checkpoint-00000004.pt"

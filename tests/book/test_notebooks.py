@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_output
 
-BOOK = Path(__file__).resolve().parents[1] / "book"
+BOOK = Path(__file__).resolve().parents[2] / "book"
 
 
 def load(name: str, path: Path):

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 import torch
-from test_score_matching import machine
+from models import machine
 from torch import nn
 
 from ebmlearn.energy import GRBM, grad

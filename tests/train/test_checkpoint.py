@@ -114,6 +114,7 @@ def train(out, where="a run", last=None):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("where", LINES_OF)
 def test_killed_at_random_lines_every_run_resumes_to_the_same_weights(where, tmp_path):
     """20 times kill -9; without a checkpoint yet a run starts again, as it would for a user."""

@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from models import curved
 from torch import nn
 
 from ebmlearn.energy import Gaussian
@@ -16,15 +17,6 @@ from ebmlearn.targets import correlated_gaussian
 from ebmlearn.train import fit
 
 SHAPES = [(2,), (3,), (1, 2, 4)]
-
-
-def curved(shape=(2,), scale=0.4, n_layers=4):
-    """A flow with random weights, far from the identity, in float64."""
-    flow = RealNVP(shape, n_layers, width=16).double()
-    for net in flow.nets:
-        nn.init.normal_(net[-1].weight, std=scale)
-        nn.init.normal_(net[-1].bias, std=scale)
-    return flow.requires_grad_(False)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

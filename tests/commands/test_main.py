@@ -445,6 +445,7 @@ def test_a_damaged_checkpoint_is_named(out, fails):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_process_that_is_stopped(out, tmp_path, number, status):
     """Another process, its exit status, and the command that it printed, as a new interpreter reads it."""
@@ -465,6 +466,7 @@ def test_a_process_that_is_stopped(out, tmp_path, number, status):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 def test_two_ranks_write_one_run_and_one_message(out, tmp_path):
     """Only rank 0 prints and writes; a refusal reaches both, and neither waits for the other."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2"]

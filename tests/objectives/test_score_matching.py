@@ -1,4 +1,4 @@
-"""Score matching: sign, gradients in float64, closed forms. `tests/objectives.py` has the optima.
+"""Score matching: sign, gradients in float64, closed forms. `tests/cases/objectives.py` has the optima.
 
 Mutants tried: noise of denoising with the other sign; control variate with the other sign; curvature added in
 place of subtracted, in the explicit and in the sliced form; a first term of the sliced form without its half;
@@ -10,6 +10,7 @@ from functools import partial
 
 import pytest
 import torch
+from models import machine
 from objectives import Precision
 from torch import nn
 from torch.nn.functional import softplus
@@ -42,16 +43,6 @@ DATA_ONLY = {
 @pytest.fixture(params=DATA_ONLY)
 def objective(request):
     return DATA_ONLY[request.param]
-
-
-def machine(d=3, m=4):
-    """A GRBM in float64 with couplings that matter."""
-    rbm = GRBM(d, m, std=0.8).double()
-    with torch.no_grad():
-        rbm.weight.mul_(4)
-        rbm.hidden_bias.normal_()
-        rbm.visible_bias.normal_()
-    return rbm
 
 
 def draws(objective, energy, x, n):

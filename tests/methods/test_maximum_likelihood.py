@@ -1,5 +1,5 @@
 """Maximum likelihood with MCMC: what a step does and reports. Where it ends is the battery's affair
-(`tests/objectives.py`)."""
+(`tests/cases/objectives.py`)."""
 
 import pytest
 import torch

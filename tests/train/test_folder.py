@@ -263,6 +263,7 @@ def train(out, pipe=None):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_two_processes_and_a_signal_from_outside(tmp_path, number, undisturbed):
     """The second is refused; the first is stopped or killed, and its lock goes with it."""

@@ -193,6 +193,7 @@ def two_ranks(tmp_path_factory):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("name", METHODS)
 def test_two_ranks_end_with_equal_weights_and_chains_of_their_own(name, two_ranks):
     out = two_ranks / name
@@ -204,6 +205,7 @@ def test_two_ranks_end_with_equal_weights_and_chains_of_their_own(name, two_rank
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 @pytest.mark.parametrize("name", BATCHES)
 def test_two_ranks_share_batches_of_every_kind(name, two_ranks):
     """Together they see each datum once in a pass, in batches of the size that one process has, and what

@@ -286,7 +286,7 @@ def test_a_folder_without_notebooks_is_refused(tmp_path):
 
 # the chapters
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CHAPTERS = sorted(p.stem for p in (ROOT / "book").glob("[0-9][0-9]_*.ipynb"))
 LEDGER = "23"  # collects the rows of the others
 SOURCES = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
@@ -328,9 +328,9 @@ def test_a_stored_row_holds_and_names_what_holds_it(row):
         (HERE, None),
         ("book/anomaly_mnist.json", None),
         ("book/anomaly.json", "no file"),
-        ("tests/test_claims.py::test_a_folder_without_notebooks_is_refused", None),
-        ("tests/test_claims.py::test_a_folder", "no test"),
-        ("tests/test_claim.py::test_a_folder", "no file"),
+        ("tests/evaluate/test_claims.py::test_a_folder_without_notebooks_is_refused", None),
+        ("tests/evaluate/test_claims.py::test_a_folder", "no test"),
+        ("tests/evaluate/test_claim.py::test_a_folder", "no file"),
         ("somewhere", "no file"),
     ],
 )

@@ -1,16 +1,15 @@
 """ebmlearn.data: exact pixels from files laid out like the hub, the cache, every error a user can cause."""
 
 import dataclasses
-import io
 import os
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tiny_hub import HUB, datasets, write
 from torch.nn import functional
 
 from ebmlearn import data
@@ -18,19 +17,10 @@ from ebmlearn.data import cache
 from ebmlearn.data.decode import area_average, require
 from ebmlearn.data.sources import SOURCES
 
-datasets = pytest.importorskip("datasets")
 parquet = pytest.importorskip("pyarrow.parquet")
-image_module = pytest.importorskip("PIL.Image")
 sklearn_datasets = pytest.importorskip("sklearn.datasets")
 
 REAL = os.environ.get("EBMLEARN_DATA")
-# What the hub holds, written down apart from the package: id, configuration, column of the images, (C, H, W).
-HUB = {
-    "mnist": ("ylecun/mnist", "mnist", "image", (1, 28, 28)),
-    "fashion_mnist": ("zalando-datasets/fashion_mnist", "fashion_mnist", "image", (1, 28, 28)),
-    "cifar10": ("uoft-cs/cifar10", "plain_text", "img", (3, 32, 32)),
-    "celeba": ("flwrlabs/celeba", "img_align+identity+attr", "image", (3, 218, 178)),
-}
 
 
 @pytest.fixture(autouse=True)
@@ -42,39 +32,6 @@ def isolated(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-
-
-def png(levels: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    image_module.fromarray(levels).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def write(
-    folder: Path, name: str, split: str = "train", images=None, n: int = 7, shard=(0, 1), seed: int = 0
-):
-    """Write a small copy of a set, laid out like the hub; return (images (N, H, W, C), columns, file).
-
-    `images` may hold bytes in place of arrays. The label columns of CelebA are in another order than ours.
-    """
-    repo, config, image, (channels, height, width) = HUB[name]
-    rng = np.random.default_rng(seed)
-    if images is None:
-        images = list(rng.integers(0, 256, (n, height, width, channels), dtype=np.uint8))
-    encoded = [im if isinstance(im, bytes) else png(im[..., 0] if im.shape[2] == 1 else im) for im in images]
-    columns = {image: [{"bytes": b, "path": None} for b in encoded]}
-    features = {image: datasets.Image()}
-    if name == "celeba":
-        columns["celeb_id"] = list(range(len(images)))
-        features["celeb_id"] = datasets.Value("int64")
-    top = 2 if name == "celeba" else 10
-    for label in reversed(data.CELEBA_ATTRIBUTES) if name == "celeba" else ["label"]:
-        columns[label] = rng.integers(0, top, len(images)).astype(bool if top == 2 else int).tolist()
-        features[label] = datasets.Value("bool" if top == 2 else "int64")
-    file = folder / repo / config / f"{split}-{shard[0]:05d}-of-{shard[1]:05d}.parquet"
-    file.parent.mkdir(parents=True, exist_ok=True)
-    datasets.Dataset.from_dict(columns, datasets.Features(features)).to_parquet(file)
-    return images, columns, file
 
 
 @pytest.fixture

@@ -100,7 +100,7 @@ def test_a_step_is_an_ascent_and_leaves_the_model_alone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("estimate", [False, True])
-@pytest.mark.parametrize(("d", "spread"), [(5, 0.2), (5, 0.6), (20, 0.2)])
+@pytest.mark.parametrize(("d", "spread"), [(5, 0.6), (20, 0.2)])
 def test_the_trained_critic_is_within_ten_percent_of_the_truth(d, spread, estimate):
     """Data N(0, I) and a GRBM with random parameters, by its exact score or by VaES with one draw."""
     torch.manual_seed(0)
