@@ -29,7 +29,7 @@ from ebmlearn.methods import (
 )
 from ebmlearn.nets import MLPEnergy, MLPGenerator, RealNVP
 from ebmlearn.objectives import denoising_score_matching, score_matching
-from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, Start, ula
+from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, ula
 from ebmlearn.schedules import linear
 from ebmlearn.targets import eight_gaussians, four_weighted_gaussians
 from ebmlearn.train import Hook, Method, fit
@@ -102,11 +102,16 @@ def noise() -> Gaussian:
     return Gaussian(torch.zeros(2), SPREAD**2 * torch.eye(2))
 
 
-def by_chains(start: Callable[[], Start], chain: Chain) -> Callable[[ExactEnergy, int], Method]:
-    """Maximum likelihood with chains from a start."""
-    return lambda target, steps: MaximumLikelihood(
-        net(), start(), chain=chain, lr=linear(2e-3, steps), ema=0.99
-    )
+def contrastive_divergence(target: ExactEnergy, steps: int) -> Method:
+    """Chains from the data."""
+    return MaximumLikelihood(net(), DataStart(), chain=CHAIN, lr=linear(2e-3, steps), ema=0.99)
+
+
+def persistent(target: ExactEnergy, steps: int) -> Method:
+    """Persistent chains. With Fourier features they lost a mode of T4 in one seed of four (3 nats); without
+    them they rest on the ring of the 8 Gaussians."""
+    bank = ReplayBuffer(SPREAD * torch.randn(2000, 2))
+    return MaximumLikelihood(net(0), bank, chain=LONG_STEPS, lr=linear(2e-3, steps), ema=0.99)
 
 
 def short_run(target: ExactEnergy, steps: int) -> Method:
@@ -176,11 +181,11 @@ PLANE = {
         batch_size=500,
     ),
     "persistent chains": _recipe(
-        by_chains(lambda: ReplayBuffer(SPREAD * torch.randn(2000, 2)), LONG_STEPS),
-        (0.035, 0.49),
-        (0.13, 0.15),
+        persistent,
+        (0.036, 0.042),
+        (0.43, 0.45),
     ),
-    "contrastive divergence": _recipe(by_chains(DataStart, CHAIN), (0.014, 0.032), (0.051, 0.083)),
+    "contrastive divergence": _recipe(contrastive_divergence, (0.014, 0.032), (0.051, 0.083)),
     "short run": _recipe(short_run, (7.4, 9.5), (0.44, 0.47)),
     "cooperative learning": _recipe(cooperative, (0.34, 0.42), (0.45, 0.47)),
     "score matching": _recipe(by_score(score_matching), (0.017, 0.028), (0.007, 0.033)),

@@ -72,7 +72,7 @@ def run(
         FloatingPointError: If a chain ends in a value that is not finite.
 
     Example:
-        >>> from ebmlearn.sample import ula
+        >>> from ebmlearn.sample import positions, ula
         >>> kernel = ula(lambda x: 0.5 * x.square().sum(1), step_size=0.1)
         >>> x, path = run(kernel, torch.zeros(3, 2), 100, keep=positions, every=10)
         >>> x.shape, path.shape, kernel.temperature(0)
