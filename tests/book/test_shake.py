@@ -7,6 +7,7 @@ import jupytext
 import nbformat
 import pytest
 from nbformat.v4 import new_output
+from processes import Child, script
 from test_notebooks import BOOK, TEXT, load, notebooks, tolerance
 
 statements = load("statements", BOOK / "statements.py")
@@ -105,16 +106,18 @@ def test_every_check_is_judged_by_itself_under_every_pair(here, capsys):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("processes")
 def test_what_is_current_is_used_again_and_nothing_else(here, monkeypatch, capsys):
     md = chapter(here)
-    run = shake.subprocess.run
+    shake.code()  # which asks the machine what it is, in processes of its own
     started = []
 
-    def counted(command, **settings):
+    def forked(command, *, env, **settings):
         started.append(command)
-        return run(command, **settings)
+        child = Child(script, *command[1:], log=here / f"{len(started)}.log", **env)
+        return shake.subprocess.CompletedProcess(command, child.wait(), "", child.printed)
 
-    monkeypatch.setattr(shake.subprocess, "run", counted)
+    monkeypatch.setattr(shake.subprocess, "run", forked)
     first = shake.result(md, "stored")
     assert shake.result(md, "stored") == first
     assert len(started) == 1

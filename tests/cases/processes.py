@@ -52,6 +52,13 @@ def module(name: str, *argv: str) -> None:
     runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
+def script(path: str, *argv: str) -> None:
+    """For `Child`: ``python path *argv``."""
+    sys.argv[:] = [path, *argv]
+    sys.path.insert(0, str(Path(path).parent))
+    runpy.run_path(path, run_name="__main__")
+
+
 def ranks(function: Callable, *arguments: Any, log: Path) -> list[Child]:
     """Two children that are the ranks of one run, as ``torchrun`` would start them; ``log`` is a folder."""
     with socket.socket() as s:
