@@ -55,7 +55,7 @@ unit: .venv/.ready ## fast tests, and line coverage of ebmlearn of at least 95 %
 	$(THREADS) $(PYTEST) tests -q -m "not slow" -n 2 --cov=ebmlearn --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 slow: .venv/.ready ## slow tests
-	$(THREADS) $(PYTEST) tests -q -m slow $(PAIR)
+	$(THREADS) $(PYTEST) tests -q -m slow -n 2 --dist loadgroup
 
 doctest: .venv/.ready ## the examples in docstrings
 	$(THREADS) $(PYTEST) -q --doctest-modules ebmlearn
@@ -83,7 +83,7 @@ wheel: .venv/.ready ## what may be missing from a wheel, and the command line, w
 		pathlib.Path("_build/wheel/env", lib.relative_to(pathlib.Path(".venv").absolute()), "base.pth").write_text(str(lib))'
 	$(BIN)/python -m pip --python _build/wheel/env/bin/python install -q --no-deps --no-index --force-reinstall _build/wheel/*.whl
 	cd _build/wheel && $(THREADS) EBMLEARN_EXPECTED_IN="$(CURDIR)/_build/wheel/env" \
-		env/bin/python -P -m pytest -q -c ../../pyproject.toml -m "not slow" ../../tests/test_package.py ../../tests/test_main.py
+		env/bin/python -P -m pytest -q -c ../../pyproject.toml -m "not slow" ../../tests/test_package.py ../../tests/commands
 
 notebooks: .venv/.ready ## run the chapters that changed and store their outputs
 	$(BIN)/python book/notebooks.py run

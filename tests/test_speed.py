@@ -7,15 +7,13 @@ bounds dropped; records shifted by one; the last layer of an energy in bfloat16.
 import copy
 import os
 import shutil
-import subprocess
-import sys
 from functools import partial
 from weakref import WeakKeyDictionary
 
 import pytest
 import torch
 from methods import METHODS
-from test_samplers import Unsteady
+from models import Unsteady
 from torch import nn
 
 from ebmlearn.diagnostics import displacement, mean_energy, squared_jump
@@ -105,6 +103,7 @@ def test_a_compiled_chain_keeps_the_records_of_the_plain_one(every, traced):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 def test_only_blocks_that_hold_a_record_evaluate_it(traced):
     calls = []
 
@@ -118,6 +117,7 @@ def test_only_blocks_that_hold_a_record_evaluate_it(traced):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 def test_training_compiles_nothing_anew(traced):
     """Weights move in place; kernels and closures are made for each chain, and their tensors change."""
     prior, generator = MLPEnergy(3, (8,), reference_std=1.0), MLPGenerator(3, (2,), (8,))
@@ -141,6 +141,7 @@ def test_training_compiles_nothing_anew(traced):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 def test_each_energy_has_graphs_of_its_own(traced):
     """Dynamo gives up after so many graphs of one piece of code: those of other nets must not count."""
     with torch._dynamo.config.patch(recompile_limit=2):
@@ -150,6 +151,7 @@ def test_each_energy_has_graphs_of_its_own(traced):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 def test_a_number_that_is_another_in_each_call_is_refused_in_the_end(traced):
     net = MLPEnergy(2, (3,))
 
@@ -198,6 +200,7 @@ def test_a_compiled_chain_says_what_is_wrong(traced):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 def test_a_method_that_differentiates_a_chain_goes_on_compiling_the_others(traced):
     z = torch.ones(3, 2, requires_grad=True)
     with Speed(compile=2).active(CPU):
@@ -338,6 +341,7 @@ CHAINS = {
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_learns_the_same_faster(name, traced):
     graphs = []
@@ -361,6 +365,7 @@ needs_compiler = pytest.mark.skipif(not compiler, reason="torch.compile needs a 
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 @needs_compiler
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_generated_code_runs_the_plain_chain(precision):
@@ -374,6 +379,7 @@ def test_generated_code_runs_the_plain_chain(precision):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 @needs_compiler
 @pytest.mark.parametrize("name", ["short-run", "latent prior"])
 def test_methods_learn_the_same_with_generated_code(name):
@@ -384,14 +390,11 @@ def test_methods_learn_the_same_with_generated_code(name):
 
 
 @pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
 def test_without_a_compiler_the_error_says_what_to_install(tmp_path):
-    code = """
-from ebmlearn.nets import MLPEnergy
-from ebmlearn.sample import langevin
-from ebmlearn.speed import Speed
-import torch
-langevin(MLPEnergy(2, (3,)), torch.zeros(2, 2), n_steps=1, step_size=0.1, speed=Speed(compile=1))
-"""
-    environment = {**os.environ, "CXX": str(tmp_path / "none"), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert "needs a C++ compiler on a CPU" in done.stderr and "apt install g++" in done.stderr
+    from torch._inductor import config
+
+    nowhere = {"cpp.cxx": (None, str(tmp_path / "none")), "fx_graph_cache": False}
+    message = r"needs a C\+\+ compiler on a CPU.*apt install g\+\+"
+    with config.patch(nowhere), pytest.raises(RuntimeError, match=message):
+        langevin(MLPEnergy(2, (3,)), torch.zeros(2, 2), n_steps=1, step_size=0.1, speed=Speed(compile=1))
