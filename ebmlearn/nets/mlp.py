@@ -74,28 +74,32 @@ class MLPEnergy(nn.Module):
             ``(E, dE/dx)`` of shapes ``(B,)`` and ``(B, *event)``; None if the energy is not, or may not be,
             what ``forward`` says of layers whose derivative is known here, or ``x`` is not for this net.
         """
-        if x.flatten(1).shape[1] != self.dim or not self._is_as_built():
-            return None
         point = x.flatten(1)
-        y = point
-        n_fourier = self.frequencies.shape[1]
+        layers = self._layers_as_built()
+        if point.shape[1] != self.dim or layers is None:
+            return None
+        *hidden, last = layers
+        readout = cast(Readout, last)
+        y, frequencies = point, self.frequencies
+        n_fourier = frequencies.shape[1]
         if n_fourier:
-            phase = point @ self.frequencies
+            phase = point @ frequencies
             sin, cos = phase.sin(), phase.cos()
             y = torch.cat([point, sin, cos], 1)
-        *hidden, readout = self.net
         back = []
         for layer in hidden:
             given, y = y, layer.forward(y)
             back.append(WAY_BACK[type(layer)](layer, given, y))
         value = readout.forward(y)
-        slope = cast(Readout, readout).weight.expand_as(y).to(y.dtype)  # autocast has changed it
+        slope = readout.weight.expand(len(y), -1)
+        if slope.dtype != y.dtype:  # autocast has changed it
+            slope = slope.to(y.dtype)
         for step in reversed(back):
             slope = step(slope)
         slope = slope.to(x.dtype)
         if n_fourier:
             slope, by_sin, by_cos = slope.split([self.dim, n_fourier, n_fourier], 1)
-            by_phase = (by_sin * cos - by_cos * sin) @ self.frequencies.t()
+            by_phase = (by_sin * cos - by_cos * sin) @ frequencies.t()
         if self.reference_std is not None:
             value = value + 0.5 * point.square().sum(1) / self.reference_std**2
             slope = slope + point * (1 / self.reference_std**2)
@@ -103,21 +107,22 @@ class MLPEnergy(nn.Module):
             slope = slope + by_phase
         return value, slope.view_as(x)
 
-    def _is_as_built(self) -> bool:
-        """Whether the energy is `forward`, through layers with a derivative that is known here. A subclass, a
-        hook, an exchanged layer or one that works in place could make it another."""
-        own = type(self)
+    def _layers_as_built(self) -> list[nn.Module] | None:
+        """The layers, if the energy is `forward` through layers with a derivative that is known here. A
+        subclass, a hook, an exchanged layer or one that works in place could make it another."""
+        own, net = type(self), self.net
         if own.forward is not MLPEnergy.forward or own.__call__ is not nn.Module.__call__:
-            return False
-        if type(self.net) is not nn.Sequential:
-            return False
-        layers = [*self.net]
-        return (
-            len(layers) > 1  # else the gradient would be the weights themselves, and move with them
-            and type(layers[-1]) is Readout
-            and all(type(layer) in WAY_BACK and not getattr(layer, "inplace", False) for layer in layers[:-1])
-            and calls_forward_only(self, self.net, *layers)
-        )
+            return None
+        if type(net) is not nn.Sequential:
+            return None
+        layers = [*net]
+        # without a hidden layer the gradient would be the weights themselves, and move with them
+        if len(layers) < 2 or type(layers[-1]) is not Readout:
+            return None
+        for layer in layers[:-1]:
+            if type(layer) not in WAY_BACK or getattr(layer, "inplace", False):
+                return None
+        return layers if calls_forward_only(self, net, *layers) else None
 
     def extra_repr(self) -> str:
         return f"reference_std={self.reference_std}"
