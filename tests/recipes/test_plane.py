@@ -4,11 +4,15 @@ What turns it red: other noise in the chains, an average of the weights that doe
 """
 
 import pytest
+import torch
 
 from ebmlearn import seed
 from ebmlearn.evaluate import exact
-from ebmlearn.recipes.plane import PLANE, TARGETS
+from ebmlearn.methods import MaximumLikelihood
+from ebmlearn.recipes.plane import CHAIN, PLANE, SPREAD, TARGETS, net
+from ebmlearn.sample import ReplayBuffer
 from ebmlearn.schedules import linear
+from ebmlearn.train import fit
 
 CASES = [(name, target) for name, recipe in PLANE.items() for target in recipe.kl]
 GRID = exact.Grid((-12, 12), n=300)
@@ -38,3 +42,18 @@ def test_a_recipe_reaches_its_known_divergence(name, target):
     method, _ = PLANE[name].train(density)
     kl = exact.kl(density, PLANE[name].model(method), GRID).value
     assert low / 2 - 0.02 < kl < 2 * high + 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
+def test_persistent_chains_at_a_constant_rate_need_the_average_of_the_weights():
+    """The last weights swing around the solution. Six seeds gave 0.5 to 3.2 nats for them and 0.05 to 0.17 for
+    their average."""
+    seed(0)
+    target, energy = TARGETS["8 Gaussians"](), net()
+    bank = ReplayBuffer(SPREAD * torch.randn(2000, 2))
+    method = MaximumLikelihood(energy, bank, chain=CHAIN, lr=2e-3, ema=0.995)
+    fit(method, target.sample, steps=1000, batch_size=200)
+    last, average = (exact.kl(target, e, GRID).value for e in (energy, method.averages["energy"]))
+    assert average < 0.3
+    assert last > 3 * average
