@@ -14,19 +14,12 @@ import torch
 import ebmlearn as el
 from ebmlearn import viz
 from ebmlearn.evaluate import exact, twosample
+from ebmlearn.recipes.plane import PLANE, TARGETS
 
-STEPS = 1200
 
-
-def learn(target, start) -> el.MaximumLikelihood:
+def learn(name: str, target) -> el.MaximumLikelihood:
     el.seed(0)
-    method = el.MaximumLikelihood(
-        el.nets.MLPEnergy(2, (64, 64), reference_std=2.5),
-        start,
-        chain=el.Chain(el.ula, n_steps=20, step_size=0.2),
-        lr=el.schedules.linear(2e-3, STEPS),
-    )
-    el.fit(method, target.sample, steps=STEPS, batch_size=200)
+    method, _ = PLANE[name].train(target)
     return method
 
 
@@ -37,11 +30,10 @@ def main() -> None:
     viz.style()
     import matplotlib.pyplot as plt
 
-    target = el.targets.four_weighted_gaussians()
+    target = TARGETS["T4"]()
     grid = exact.Grid(target.box)
-    noise = el.NoiseStart("normal", 2.5, (2,))
-    persistent = learn(target, el.ReplayBuffer(2.5 * torch.randn(2000, 2)))
-    short = learn(target, noise)
+    persistent = learn("persistent chains", target)
+    short = learn("short run", target)
     samples = short.sample(1000)
     test = twosample.mmd(target.sample(1000), samples)
 
