@@ -59,7 +59,8 @@ def fit(
             - A tuple of streams, if ``batch_size`` is a tuple: ``((x, y), x_unlabelled)``. Each stream is
               data of any kind, and has passes and an order of its own.
             - A function of the number of elements that gives a batch (``target.sample`` for infinite data).
-            - A ``Dataset`` with a length, whose items are a tensor or a tuple of tensors.
+            - A ``Dataset`` with a length, whose items are a tensor or a tuple of tensors. Random items must
+              draw from the global generators, since a checkpoint cannot know one of their own.
             - A ``DataLoader`` with ``drop_last``: it keeps its order and its batch size. Each rank makes all
               of a batch and takes its share; a resumed run makes the batches of the pass again.
         batch_size: Elements in a batch, over all ranks; a tuple of them for streams. None: 128, or that of a

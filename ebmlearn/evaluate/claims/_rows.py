@@ -23,7 +23,8 @@ class Claims:
     """The claims of a chapter's papers, and what was measured.
 
     Args:
-        papers: arXiv identifiers, or keys of ``references.bib`` for papers without one.
+        papers: arXiv identifiers, or keys of ``references.bib`` for papers without one; ``"folklore"`` for
+            what is said everywhere and claimed by no paper in particular.
 
     Raises:
         ValueError: If no paper is named.
