@@ -2,8 +2,8 @@
 
 Mutants tried: the way back of each activation (slope of ELU without its alpha, GELU and Softplus without
 their settings, Tanh and Sigmoid from their input); sine and cosine exchanged, and their sign; the reference
-subtracted, or left out of the energy or of the gradient; each condition of `MLPEnergy._layers_as_built` and of
-`calls_forward_only` left out; the look through an average, and what it asks of hooks; ``create_graph``
+subtracted, or left out of the energy or of the gradient; each condition of `MLPEnergy._layers_as_built` and
+of `calls_forward_only` left out; the look through an average, and what it asks of hooks; ``create_graph``
 ignored; the gradient a view of the weights; the check of a compiled chain by the closed form; the cast of the
 last layer's weights in bfloat16.
 """

@@ -35,20 +35,20 @@ def test_another_number_of_steps_reaches_method_and_schedule():
 @pytest.mark.filterwarnings("ignore")  # of mass outside of the grid: the divergence shows it
 @pytest.mark.parametrize(("name", "target"), CASES)
 def test_a_recipe_reaches_its_known_divergence(name, target):
-    """Within twice the range of three seeds, or 0.02 nats."""
+    """Within twice the range of three seeds, and 0.05 nats."""
     low, high = PLANE[name].kl[target]
     seed(3)
     density = TARGETS[target]()
     method, _ = PLANE[name].train(density)
     kl = exact.kl(density, PLANE[name].model(method), GRID).value
-    assert low / 2 - 0.02 < kl < 2 * high + 0.02
+    assert low / 2 - 0.05 < kl < 2 * high + 0.05
 
 
 @pytest.mark.slow
 @pytest.mark.statistical
 def test_persistent_chains_at_a_constant_rate_need_the_average_of_the_weights():
-    """The last weights swing around the solution. Six seeds gave 0.5 to 3.2 nats for them and 0.05 to 0.17 for
-    their average."""
+    """The last weights swing around the solution. Six seeds gave 0.5 to 3.2 nats for them and 0.05 to 0.17
+    for their average."""
     seed(0)
     target, energy = TARGETS["8 Gaussians"](), net()
     bank = ReplayBuffer(SPREAD * torch.randn(2000, 2))
