@@ -47,7 +47,6 @@ from notebooks import (
     BOOK,
     KERNEL_ENVIRONMENT,
     code_cells,
-    contents,
     digest,
     sources,
     tags,
@@ -113,10 +112,11 @@ def key(source: pathlib.Path, pair: str) -> str:
         for path in sorted(source.rglob("*.py")):
             total.update(path.read_bytes())
     else:
-        nb = jupytext.read(source)
-        cells = [c for c in contents(nb) if c[0] == "code"]
-        met = [unmet(tags) is None for *_, tags in cells]
-        total.update(repr((cells, met)).encode())
+        for cell in code_cells(jupytext.read(source)):
+            # of the tags only these change what a run gives
+            met = unmet(tags(cell)) is None
+            fails = "raises-exception" in tags(cell)
+            total.update(repr((cell.source, met, fails)).encode())
     return total.hexdigest()
 
 
