@@ -23,7 +23,8 @@ def global_state_kept():
         "PYTEST_CURRENT_TEST",
         "TORCHINDUCTOR_CACHE_DIR",
         "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR",
-    }  # set by pytest, and by torch at its first use
+        "KMP_DUPLICATE_LIB_OK",
+    }  # set by pytest, and by torch and scikit-learn at their first use
 
     def state():
         return {
