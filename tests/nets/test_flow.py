@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from flows import check_inverse, check_log_det
 from models import curved
 from torch import nn
 
@@ -21,24 +22,13 @@ SHAPES = [(2,), (3,), (1, 2, 4)]
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_each_direction_undoes_the_other(shape):
-    flow = curved(shape)
-    z = 2 * torch.randn(50, *shape, dtype=torch.float64)
-    x, log_det = flow.generate(z)
-    again, inverse_log_det = flow.invert(x)
-    assert x.shape == z.shape and (x - z).abs().mean() > 0.3
-    torch.testing.assert_close(again, z)
-    torch.testing.assert_close(inverse_log_det, -log_det)
-    assert log_det.std() > 0.1
+    check_inverse(curved(shape), 2 * torch.randn(50, *shape, dtype=torch.float64))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_log_determinant_is_that_of_the_jacobian(shape):
-    flow = curved(shape)
-    for z in torch.randn(5, *shape, dtype=torch.float64):
-        jacobian = torch.autograd.functional.jacobian(lambda z: flow.generate(z[None])[0][0], z)
-        wanted = torch.linalg.slogdet(jacobian.reshape(z.numel(), z.numel()))
-        assert wanted.sign == 1
-        torch.testing.assert_close(flow.generate(z[None])[1][0], wanted.logabsdet)
+    signs = check_log_det(curved(shape), torch.randn(5, *shape, dtype=torch.float64))
+    assert (signs == 1).all()
 
 
 def test_its_density_integrates_to_one():
