@@ -1,6 +1,7 @@
 """The unadjusted Langevin algorithm."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -28,6 +29,7 @@ def ula(
     clamp: Bounds | None = None,
     create_graph: bool = False,
     generator: torch.Generator | None = None,
+    noise: Callable[[Tensor], Tensor] | None = None,
 ) -> Kernel:
     """Unadjusted Langevin algorithm: ``x ← x - (s²/2) ∇E(x) + σ ε``, one gradient a step.
 
@@ -43,19 +45,24 @@ def ula(
             that did so.
         create_graph: Keep the graph through the chain, to differentiate its end by its start.
         generator: Source of the noise; torch's global one if None.
+        noise: ``x -> ε`` of the shape of ``x``, in place of draws from ``N(0, I)``: to see what other noise
+            does, or to give it. The stationary law is then another, and the chain cannot be compiled.
 
     Returns:
         The kernel.
 
     Raises:
         ValueError: If ``step_size`` is not positive, ``noise_scale`` is negative, ``bounds`` or ``clamp`` are
-            not in order, or both are given.
+            not in order, or both are given; also if both ``noise`` and ``generator`` are.
     """
-    size, noise, temperature = langevin_schedules(step_size, noise_scale)
+    size, scale, temperature = langevin_schedules(step_size, noise_scale)
     confine = _confinement(bounds, clamp)
+    if noise is not None and generator is not None:
+        raise ValueError("got noise and a generator, which only normal noise uses: give one of them")
+    draw = noise or partial(normal_like, generator=generator)
 
     def at(t: int) -> tuple[float, float, float]:
-        s, sigma = size(t), noise(t)
+        s, sigma = size(t), scale(t)
         return s, -0.5 * s * s, sigma
 
     def init(x: Tensor) -> State:
@@ -64,10 +71,11 @@ def ula(
     def step(state: State) -> tuple[State, Info]:
         s, drift, sigma = at(state.t)
         value, slope = grad(energy, state.x, create_graph=create_graph)
-        x = langevin_move(state.x, slope, drift, sigma, lambda x: normal_like(x, generator))
+        x = langevin_move(state.x, slope, drift, sigma, draw)
         return State(confine(x), t=state.t + 1), Info(state.x, value, slope, s)
 
-    return Kernel(init, step, temperature, LangevinParts(energy, at, confine, generator, create_graph))
+    parts = LangevinParts(energy, at, confine, generator, create_graph) if noise is None else None
+    return Kernel(init, step, temperature, parts)
 
 
 def langevin_move(
