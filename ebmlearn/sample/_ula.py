@@ -1,6 +1,7 @@
 """The unadjusted Langevin algorithm."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -53,6 +54,7 @@ def ula(
     """
     size, noise, temperature = langevin_schedules(step_size, noise_scale)
     confine = _confinement(bounds, clamp)
+    draw = partial(normal_like, generator=generator)
 
     def at(t: int) -> tuple[float, float, float]:
         s, sigma = size(t), noise(t)
@@ -64,8 +66,9 @@ def ula(
     def step(state: State) -> tuple[State, Info]:
         s, drift, sigma = at(state.t)
         value, slope = grad(energy, state.x, create_graph=create_graph)
-        x = langevin_move(state.x, slope, drift, sigma, lambda x: normal_like(x, generator))
-        return State(confine(x), t=state.t + 1), Info(state.x, value, slope, s)
+        x = langevin_move(state.x, slope, drift, sigma, draw)
+        new = State(confine(x), t=state.t + 1)
+        return new, Info(state.x, value, slope, s)
 
     return Kernel(init, step, temperature, LangevinParts(energy, at, confine, generator, create_graph))
 
