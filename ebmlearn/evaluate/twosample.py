@@ -64,12 +64,12 @@ SCALES = tuple(2.0**k for k in range(-5, 2))
 """Bandwidths of `mmd`, in median distances: from a thirty-second to twice."""
 
 
-def median_distance(x: Tensor) -> float:
+def _median_distance(x: Tensor) -> float:
     """Median of ``|x_i - x_j|`` over all pairs ``i < j``, the usual bandwidth (the median heuristic)."""
     return torch.pdist(x).median().item()
 
 
-def check_bandwidths(bandwidths: tuple[float, ...]) -> None:
+def _check_bandwidths(bandwidths: tuple[float, ...]) -> None:
     if not bandwidths or not all(0 < h < math.inf for h in bandwidths):
         raise ValueError(
             f"bandwidths = {bandwidths}; expected positive numbers "
@@ -77,12 +77,12 @@ def check_bandwidths(bandwidths: tuple[float, ...]) -> None:
         )
 
 
-def gaussian_kernel(distance: Tensor, bandwidth: float) -> Tensor:
+def _gaussian_kernel(distance: Tensor, bandwidth: float) -> Tensor:
     """``exp(-d² / (2 h²))`` of distances ``(n, n)``, with zeros on the diagonal: no sample meets itself."""
     return (-0.5 * (distance / bandwidth).square()).exp().fill_diagonal_(0)
 
 
-def estimates(kernel: Tensor, is_x: Tensor) -> Tensor:
+def _estimates(kernel: Tensor, is_x: Tensor) -> Tensor:
     """Unbiased squared discrepancy of each labelling.
 
     Args:
@@ -119,10 +119,10 @@ def squared_mmd(x: Tensor, y: Tensor, *, bandwidth: float | None = None) -> floa
     """
     a, b = _flat(x, y, 2)
     pooled = torch.cat([a, b])
-    h = median_distance(pooled) if bandwidth is None else bandwidth
-    check_bandwidths((h,))
+    h = _median_distance(pooled) if bandwidth is None else bandwidth
+    _check_bandwidths((h,))
     labels = (torch.arange(len(pooled), device=x.device) < len(a)).double()[:, None]
-    return estimates(gaussian_kernel(torch.cdist(pooled, pooled), h), labels).item()
+    return _estimates(_gaussian_kernel(torch.cdist(pooled, pooled), h), labels).item()
 
 
 def mmd(
@@ -180,15 +180,15 @@ def mmd(
         )
     pooled = torch.cat([a, b])
     if bandwidths is None:
-        bandwidths = tuple(s * median_distance(pooled) for s in SCALES)
-    check_bandwidths(bandwidths)
+        bandwidths = tuple(s * _median_distance(pooled) for s in SCALES)
+    _check_bandwidths(bandwidths)
 
     # a column each: 1 where an element is labelled x; the first is the observed labelling
     order = torch.rand(n_permutations, len(pooled), generator=generator, device=x.device).argsort(1)
     observed = torch.arange(len(pooled), device=x.device)[None]
     is_x = (torch.cat([observed, order]) < len(a)).double().T
     distance = torch.cdist(pooled, pooled)
-    values = torch.stack([estimates(gaussian_kernel(distance, h), is_x) for h in bandwidths])
+    values = torch.stack([_estimates(_gaussian_kernel(distance, h), is_x) for h in bandwidths])
     # over all labellings, the observed one among them: only so are they exchangeable
     spread = values.std(1, keepdim=True)
     # a kernel so narrow that every pair looks infinitely far tells nothing
