@@ -146,6 +146,10 @@ FOLDED, REMOVED = (
     {"hide-input", "hide-cell"},
     {"remove-cell", "remove-input"},
 )
+# 8 points are 9 pixels on a phone, if a figure is 4.2 inches wide
+SMALL_PRINT = re.compile(
+    r"(?:font|label|title)size=(?:[0-7](?:\.\d+)?|\"(?:xx?-)?small\")(?![\d.])"
+)
 DISPLAYED = re.compile(
     r"^\$\$.*?^\$\$|^(`{3,}|:{3,})\{math\}.*?^\1$",
     re.MULTILINE | re.DOTALL,
@@ -172,6 +176,8 @@ def shape_problems(md: pathlib.Path) -> list[str]:
             continue
         if cell.cell_type != "code":
             continue
+        for small in SMALL_PRINT.findall(cell.source):
+            out.append(f"cell {i}: {small}; expected 8 points or more")
         images = [
             o for o in cell.outputs if "image/png" in o.get("data", {})
         ]

@@ -228,6 +228,10 @@ def test_a_figure_has_a_caption_and_an_alt_text(tmp_path):
         return [problem.split(": ")[1] for problem in notebooks.shape_problems(md)]
 
     assert problems(figure) == []
+    small = figure + '; legend(fontsize=7.5, title_fontsize="small"); tick(labelsize=10)'
+    assert problems(small) == [
+        f"{size}; expected 8 points or more" for size in ("fontsize=7.5", 'fontsize="small"')
+    ]
     assert problems("plot()") == ["a figure without a caption", "a figure without an alt text"]
 
 
