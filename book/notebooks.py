@@ -176,8 +176,10 @@ def shape_problems(md: pathlib.Path) -> list[str]:
             continue
         if cell.cell_type != "code":
             continue
-        for small in SMALL_PRINT.findall(cell.source):
-            out.append(f"cell {i}: {small}; expected 8 points or more")
+        out += [
+            f"cell {i}: {small}; expected 8 points or more"
+            for small in SMALL_PRINT.findall(cell.source)
+        ]
         images = [
             o for o in cell.outputs if "image/png" in o.get("data", {})
         ]
