@@ -145,7 +145,8 @@ class ShortRunInference(Method):
         start = self.generator.latent(len(many)).requires_grad_()
         with torch.enable_grad():
             z = self._chains(many, start, create_graph=True)
-        energy = self.generator.joint(many, z).view(-1, n).mean(1) + 0.5 * d * math.log(2 * math.pi)
+        energy = self.generator.joint(many, z).view(-1, n).mean(1)
+        energy = energy + 0.5 * d * math.log(2 * math.pi)
         if self.entropy == "gaussian":
             return energy - gaussian_entropy(z.view(-1, n, d))
         return energy - conditional_entropy(start, z).view(-1, n).mean(1)
