@@ -1,6 +1,8 @@
 """Shared by all tests: seeds, and a guard against tests that change global state."""
 
 import os
+import pathlib
+import tempfile
 
 import pytest
 import torch
@@ -8,6 +10,10 @@ import torch
 import ebmlearn
 
 os.environ.setdefault("EBMLEARN_PROGRESS", "0")
+if arithmetic := os.environ.get("ATEN_CPU_CAPABILITY"):
+    # torch would take generated code of another arithmetic from its cache, which does not know this variable
+    cache = pathlib.Path(tempfile.gettempdir(), f"torchinductor_ebmlearn_{arithmetic}")
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(cache))
 
 
 @pytest.fixture(autouse=True)
