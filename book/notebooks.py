@@ -150,6 +150,7 @@ FOLDED, REMOVED = (
 SMALL_PRINT = re.compile(
     r"(?:font|label|title)size=(?:[0-7](?:\.\d+)?|\"(?:xx?-)?small\")(?![\d.])"
 )
+SOLUTION = re.compile(r"\{solution-start\}.*?\{solution-end\}", re.DOTALL)
 DISPLAYED = re.compile(
     r"^\$\$.*?^\$\$|^(`{3,}|:{3,})\{math\}.*?^\1$",
     re.MULTILINE | re.DOTALL,
@@ -160,14 +161,14 @@ def shape_problems(md: pathlib.Path) -> list[str]:
     """Where a chapter is longer or shorter than a reader can take.
 
     Words are those of the text without displayed formulas. Solutions are
-    folded as a whole, so that their cells are not counted.
+    folded as a whole, so that neither their words nor their cells count.
     """
     nb, out = nbformat.read(md.with_suffix(".ipynb"), as_version=4), []
-    words = lines = folded = 0
+    text, lines, folded = "", 0, 0
     in_solution = False
     for i, cell in enumerate(nb.cells):
         if cell.cell_type == "markdown":
-            words += len(DISPLAYED.sub("", cell.source).split())
+            text += f"{cell.source}\n\n"
             ends = "{solution-start}", "{solution-end}"
             start, end = (cell.source.rfind(e) for e in ends)
             in_solution = (
@@ -198,6 +199,7 @@ def shape_problems(md: pathlib.Path) -> list[str]:
             folded += 1
         else:
             lines += sum(bool(s.strip()) for s in cell.source.splitlines())
+    words = len(DISPLAYED.sub("", SOLUTION.sub("", text)).split())
     if not 1500 <= words <= 3500:
         out.append(f"{words} words; expected 1,500 to 3,500")
     if lines > 120:

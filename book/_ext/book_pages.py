@@ -63,7 +63,7 @@ def number_by_chapter(app, env):
     of_sections = env.toc_secnumbers
     # '' is the whole page; titles have their numbers already
     env.toc_secnumbers = {
-        d: {"": (int(chapter[1]),)} for d, chapter in found.items() if chapter
+        d: {"": (int(match[1]),)} for d, match in found.items() if match
     }
     try:
         return TocTreeCollector().assign_figure_numbers(env)

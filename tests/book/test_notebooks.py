@@ -204,7 +204,7 @@ def test_what_a_reader_sees_is_counted_and_what_is_folded_is_not(tmp_path):
     cells = 60 * (CELL % "x = 1\n\ny = 2\n")
     removed = CELL % (":tags: [remove-cell]\n\n" + "x = 1\n" * 99)
     folded = 8 * (CELL % (":tags: [hide-input]\n\n" + "x = 1\n" * 99))
-    inside = removed.replace("remove-cell", "x")
+    inside = 3000 * "word " + "\n\n" + removed.replace("remove-cell", "x")
     solution = "\n```{solution-start} a\n```\n\n" + inside + "\n```{solution-end}\n```\n\n"
     header = TEXT[: TEXT.index("```{code-cell}")]
 
