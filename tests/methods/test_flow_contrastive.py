@@ -243,7 +243,7 @@ def test_four_weighted_gaussians():
     grid = exact.Grid((-12, 12), n=360)
     assert exact.kl(target, net, grid).value <= 0.08
     assert exact.kl(target, flow, grid).value < 0.5
-    assert abs(method.log_z.item() - exact.log_z(net, grid).value) < 0.15
+    assert abs(method.log_z.item() - exact.log_z(net, grid).value) < 0.3
     best = 2 * jsd(target, flow, grid) - math.log(4)
     assert value(method, target, grid) <= best + 1e-3
     assert abs(history["value"][-200:].mean().item() - best) < 0.05
