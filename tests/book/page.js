@@ -23,6 +23,10 @@
     const inline = style.display === "inline" || e.matches("span.math") || (formula && formula.getAttribute("display") !== "true");
     if (!inline && style.overflowX !== "visible" && e.clientWidth && e.scrollWidth > e.clientWidth + 1)
       found.push(`cut, ${e.scrollWidth} px in ${e.clientWidth}: ${name(e)}`);
+    if (formula && inline) {
+      const column = e.closest("p, li, dd, dt, td, th, figcaption, div").getBoundingClientRect();
+      if (box.right > column.right + 1) found.push(`a formula beyond its column: ${name(e)}`);
+    }
     const text = formula || [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
     if (text && parseFloat(style.fontSize) < 9) found.push(`text of ${style.fontSize}: ${name(e)}`);
     if (e.matches(".cell_output img")) {

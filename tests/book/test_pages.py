@@ -85,6 +85,13 @@ FORMULA = r"""async () => {
   await MathJax.typesetPromise([box]);
   window.dispatchEvent(new Event("resize"));
 }"""
+INLINE = r"""async () => {
+  const text = document.createElement("p");
+  text.textContent = "\\(" + "\\alpha + ".repeat(12) + "\\beta \\)";
+  document.querySelector("article").append(text);
+  await MathJax.typesetPromise([text]);
+  text.querySelector("mjx-container").style.setProperty("font-size", "20px", "important");
+}"""
 ADD = """(html) => document.querySelector("article").insertAdjacentHTML("beforeend", html)"""
 FIGURE = """() => {
   const canvas = Object.assign(document.createElement("canvas"), { width: 840, height: 300 });
@@ -101,13 +108,14 @@ FIGURE = """() => {
     ("script", "argument", "problem"),
     [
         (FORMULA, None, "390 px, light: text of "),
+        (INLINE, None, "390 px, light: a formula beyond its column"),
         (ADD, "<p>The price is $x^2$.</p>", "1280 px, light: a literal dollar: 'The price is $x^2$.'"),
         (ADD, "<p style='font-size: 6px'>label</p>", "1280 px, light: text of 6px: p 'label'"),
         (FIGURE, None, "390 px, light: print of 6."),
         (ADD, "<p style='width: 420px'>wide</p>", "390 px, light: beyond the window: p 'wide'"),
         (ADD, "<pre style='white-space: pre'>" + "x" * 300 + "</pre>", "1280 px, light: cut, "),
     ],
-    ids=["formula", "dollar", "label", "figure", "box", "listing"],
+    ids=["formula", "inline", "dollar", "label", "figure", "box", "listing"],
 )
 def test_a_planted_fault_is_found(script, argument, problem, browser):
     with opened(browser, (HTML / "book" / "01_energy.html").as_uri(), []) as tab:
