@@ -272,3 +272,18 @@ METHODS = {
         (images(), torch.arange(32) % 3),
     ),
 }
+
+
+def recorder(kind: type[Method]) -> type[Method]:
+    """A method whose updates are noted, ``recorded[name] = loss`` and ``order``, and not made."""
+
+    class Recorder(kind):
+        def __init__(self, *args, **settings):
+            super().__init__(*args, **settings)
+            self.recorded, self.order = {}, []
+
+        def update(self, name, loss):
+            self.recorded[name] = loss
+            self.order.append(name)
+
+    return Recorder

@@ -7,10 +7,11 @@ started elsewhere; the draws, or the data, in place of the chains in line 4 or 5
 
 import math
 from functools import partial
-from unittest import mock
 
 import pytest
 import torch
+from exact_noise import Draws, Scripted
+from methods import recorder
 from scipy.optimize import brentq
 
 from ebmlearn import seed
@@ -58,11 +59,9 @@ def test_a_step_descends_the_two_losses_of_the_algorithm(n_latent):
 
 
 def test_chains_and_inference_leave_no_gradient_behind():
-    method = CoopNets(MLPEnergy(2), MLPGenerator(2, (2,)), chain=THREE, latent_chain=THREE)
-    losses = {}
-    with mock.patch.object(method, "update", losses.__setitem__):
-        method.step(torch.randn(8, 2))
-    assert list(losses) == ["energy", "generator"]
+    method = recorder(CoopNets)(MLPEnergy(2), MLPGenerator(2, (2,)), chain=THREE, latent_chain=THREE)
+    method.step(torch.randn(8, 2))
+    assert method.order == ["energy", "generator"]
     assert all(p.grad is None for p in method.parameters())
 
 
@@ -122,34 +121,26 @@ def test_samples_are_what_the_chain_makes_of_draws():
 # fixed points: data N(0, V), E = a x²/2, g = b z
 
 
-def uncorrelated(n):
-    """Columns whose means, variances and correlations are exactly 0, 1 and 0: with these as noise the moments
-    of a sample are those of the law, and a step of the method is a step of the law.
-    """
-    rows = torch.cat([torch.ones(n, 1), torch.randn(n, n - 1)], 1).double()
-    return torch.linalg.qr(rows)[0].T[1:, :, None] * math.sqrt(n)
-
-
-def train(n_steps, s, b=0.5, latent_chain=None, lr_energy=10.0, lr_generator=0.2):
-    """Learned (a, b) after gradient descent by `CoopNets.step` itself."""
+def train(n_steps, s, b=0.5, latents=None, lr_energy=10.0, lr_generator=0.2):
+    """Learned (a, b) after gradient descent by `CoopNets.step` itself; ``latents(draws)`` is a chain."""
+    draws = Draws(n_steps + 10)
     energy = LinearEnergy(lambda x: 0.5 * x.square(), torch.tensor([0.5]))
-    generator = MLPGenerator(1, (1,), (), std=TAU)
+    generator = Scripted(1, (1,), (), std=TAU)
+    generator.draws = draws
     torch.nn.init.constant_(generator.net[0].weight, b)
     torch.nn.init.zeros_(generator.net[0].bias)
     method = CoopNets(
         energy.double(),
         generator.double(),
-        chain=Chain(ula, n_steps=n_steps, step_size=s),
-        latent_chain=latent_chain,
+        chain=Chain(draws.kernel, n_steps=n_steps, step_size=s),
+        latent_chain=latents and latents(draws),
         lr_energy=lr_energy,
         lr_generator=lr_generator * TAU**2,
         optimizer=torch.optim.SGD,
     )
-    data, *noise = uncorrelated(n_steps + (latent_chain.n_steps if latent_chain else 0) + 5)
     for _ in range(80):
-        draws = mock.Mock(side_effect=noise)
-        with mock.patch("torch.randn", draws), mock.patch("ebmlearn.sample._ula.normal_like", draws):
-            method.step(math.sqrt(V) * data)
+        draws.restart()
+        method.step(math.sqrt(V) * draws.first)
     return energy.theta.item(), generator.net[0].weight.item()
 
 
@@ -174,26 +165,33 @@ def test_long_chains_with_known_latents_leave_the_generator_nothing():
     assert a == pytest.approx(wanted, abs=1e-3) and a > 0.1
 
 
-def exact_posterior(energy):
-    """A kernel: the joint of a linear generator is (x - b z)²/(2τ²) + z²/2 = c - h z + (1 + b²/τ²) z²/2, and
-    its minimum and curvature can be read off its values.
+def exact_posterior(draws):
+    """One step of an exact kernel: the joint of a linear generator is (x - b z)²/(2τ²) + z²/2 = c - h z +
+    (1 + b²/τ²) z²/2, and its minimum and curvature can be read off its values.
     """
 
-    def step(state):
-        one = torch.ones_like(state.x)
-        low, middle, high = energy(-one), energy(0 * one), energy(one)
-        curvature, slope = high + low - 2 * middle, 0.5 * (high - low)
-        noise = torch.randn(state.x.shape)
-        z = -slope[:, None] / curvature[:, None] + noise / curvature[:, None].sqrt()
-        return State(z.detach(), t=state.t + 1), Info(state.x)
+    def kernel(energy):
+        def step(state):
+            one = torch.ones_like(state.x)
+            low, middle, high = energy(-one), energy(0 * one), energy(one)
+            curvature, slope = high + low - 2 * middle, 0.5 * (high - low)
+            noise = next(draws.left)
+            z = -slope[:, None] / curvature[:, None] + noise / curvature[:, None].sqrt()
+            return State(z.detach(), t=state.t + 1), Info(state.x)
 
-    return Kernel(State, step, lambda t: 1.0)
+        return Kernel(State, step, lambda t: 1.0)
+
+    return Chain(kernel, n_steps=1)
+
+
+def five_steps(draws):
+    return Chain(draws.kernel, n_steps=5, step_size=0.1)
 
 
 @pytest.mark.parametrize(("n_steps", "s"), [(20, 0.1), (3, 0.3)])
 def test_exact_inference_ends_at_the_data_up_to_the_bias_of_ula(n_steps, s):
     """b² = V - τ² for every K, and a = (2/s²)(1 - √(1 - s²/V))."""
-    a, b = train(n_steps, s, latent_chain=Chain(exact_posterior, n_steps=1), lr_generator=0.9)
+    a, b = train(n_steps, s, latents=exact_posterior, lr_generator=0.9)
     assert b == pytest.approx(math.sqrt(V - TAU**2), abs=1e-3)
     assert a == pytest.approx(2 / s**2 * (1 - math.sqrt(1 - s**2 / V)), abs=1e-3)
 
@@ -212,7 +210,7 @@ def test_a_few_latent_steps_end_in_between():
             )
         a, b = a + (variance - V), b + 0.05 * (xz - b * zz)
     assert 0.4 < a < 0.5
-    assert train(20, 0.1, latent_chain=THREE.replace(n_steps=5)) == pytest.approx((a, b), abs=1e-3)
+    assert train(20, 0.1, latents=five_steps) == pytest.approx((a, b), abs=1e-3)
 
 
 def test_a_generator_that_never_learns_is_a_noise_start():

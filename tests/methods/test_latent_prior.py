@@ -7,10 +7,11 @@ exchanged, or the kernels; the posterior of other data; the chains exchanged in 
 
 import functools
 import math
-from unittest import mock
 
 import pytest
 import torch
+from exact_noise import Draws, Scripted
+from methods import recorder
 
 from ebmlearn import data, seed
 from ebmlearn.evaluate import latent
@@ -66,15 +67,13 @@ def test_with_exact_samples_a_step_descends_the_negative_log_likelihood():
 
 
 def test_chains_leave_no_gradient_behind_and_carry_none():
-    method = LatentPrior(MLPEnergy(2, (8,), reference_std=1.0), MLPGenerator(2, (3,), (8,)))
-    losses = {}
-    with mock.patch.object(method, "update", losses.__setitem__):
-        method.step(torch.randn(8, 3))
-    assert list(losses) == ["prior", "generator"]
+    method = recorder(LatentPrior)(MLPEnergy(2, (8,), reference_std=1.0), MLPGenerator(2, (3,), (8,)))
+    method.step(torch.randn(8, 3))
+    assert method.order == ["prior", "generator"]
     for found in (method.sample(4), method.sample_prior(4), method.infer(torch.randn(4, 3))):
         assert not found.requires_grad
     assert all(p.grad is None for p in method.parameters())
-    losses["prior"].backward()
+    method.recorded["prior"].backward()
     assert all(p.grad is None for p in method.generator.parameters())
 
 
@@ -84,35 +83,27 @@ V, TAU = 1.0, 0.5
 K0, S0, K1, S1 = 3, 0.4, 5, 0.3
 
 
-def uncorrelated(n):
-    """Columns whose means, variances and correlations are exactly 0, 1 and 0, so that the moments of a sample
-    are those of the law."""
-    rows = torch.cat([torch.ones(n, 1), torch.randn(n, n - 1)], 1).double()
-    return torch.linalg.qr(rows)[0].T[1:, :, None] * math.sqrt(n)
-
-
 def test_learning_follows_the_moments_of_the_two_chains():
     """Both parameters after each of 60 updates: E[z²] by recursion for the prior's chain; E[z²] and E[xz] for
     the posterior's, whose force is a z - b (x - b z)/τ²."""
     prior = LinearEnergy(lambda z: 0.5 * z.square(), torch.tensor([2.0])).double()
-    generator = MLPGenerator(1, (1,), (), std=TAU).double()
+    generator = Scripted(1, (1,), (), std=TAU).double()
+    draws = generator.draws = Draws(K0 + K1 + 4)
     torch.nn.init.constant_(generator.net[0].weight, 0.5)
     torch.nn.init.zeros_(generator.net[0].bias)
     method = LatentPrior(
         prior,
         generator,
-        prior_chain=Chain(ula, n_steps=K0, step_size=S0),
-        posterior_chain=Chain(ula, n_steps=K1, step_size=S1),
+        prior_chain=Chain(draws.kernel, n_steps=K0, step_size=S0),
+        posterior_chain=Chain(draws.kernel, n_steps=K1, step_size=S1),
         lr_prior=0.5,
         lr_generator=0.05,
         optimizer=torch.optim.SGD,
     )
-    x, *noise = uncorrelated(K0 + K1 + 4)
     a, b = 2.0, 0.5
     for _ in range(60):
-        draws = mock.Mock(side_effect=noise)
-        with mock.patch("torch.randn", draws), mock.patch("ebmlearn.sample._ula.normal_like", draws):
-            method.step(math.sqrt(V) * x)
+        draws.restart()
+        method.step(math.sqrt(V) * draws.first)
         prior_zz, zz, xz = 1.0, 1.0, 0.0
         for _ in range(K0):
             prior_zz = (1 - S0**2 / 2 * a) ** 2 * prior_zz + S0**2
