@@ -117,8 +117,9 @@ def _block_length(kernel: Kernel, asked_here: bool) -> int:
         return 0
     if kernel.parts is None:
         raise ValueError(
-            f"speed has compile={current().compile}, but only chains of ula can be compiled: a kernel that "
-            "accepts and rejects, or draws from conditionals, decides in the middle of a step: leave it out"
+            f"speed has compile={current().compile}, but only chains of ula can be compiled, with normal "
+            "noise: a kernel that accepts and rejects, or draws from conditionals, decides in the middle of "
+            "a step: leave it out"
         )
     if not kernel.parts.create_graph:
         return current().compile

@@ -29,6 +29,7 @@ def ula(
     clamp: Bounds | None = None,
     create_graph: bool = False,
     generator: torch.Generator | None = None,
+    noise: Callable[[Tensor], Tensor] | None = None,
 ) -> Kernel:
     """Unadjusted Langevin algorithm: ``x ← x - (s²/2) ∇E(x) + σ ε``, one gradient a step.
 
@@ -44,20 +45,24 @@ def ula(
             that did so.
         create_graph: Keep the graph through the chain, to differentiate its end by its start.
         generator: Source of the noise; torch's global one if None.
+        noise: ``x -> ε`` of the shape of ``x``, in place of draws from ``N(0, I)``: to see what other noise
+            does, or to give it. The stationary law is then another, and the chain cannot be compiled.
 
     Returns:
         The kernel.
 
     Raises:
         ValueError: If ``step_size`` is not positive, ``noise_scale`` is negative, ``bounds`` or ``clamp`` are
-            not in order, or both are given.
+            not in order, or both are given; also if both ``noise`` and ``generator`` are.
     """
-    size, noise, temperature = langevin_schedules(step_size, noise_scale)
+    size, scale, temperature = langevin_schedules(step_size, noise_scale)
     confine = _confinement(bounds, clamp)
-    draw = partial(normal_like, generator=generator)
+    if noise is not None and generator is not None:
+        raise ValueError("got noise and a generator, which only normal noise uses: give one of them")
+    draw = noise or partial(normal_like, generator=generator)
 
     def at(t: int) -> tuple[float, float, float]:
-        s, sigma = size(t), noise(t)
+        s, sigma = size(t), scale(t)
         return s, -0.5 * s * s, sigma
 
     def init(x: Tensor) -> State:
@@ -70,7 +75,8 @@ def ula(
         new = State(confine(x), t=state.t + 1)
         return new, Info(state.x, value, slope, s)
 
-    return Kernel(init, step, temperature, LangevinParts(energy, at, confine, generator, create_graph))
+    parts = LangevinParts(energy, at, confine, generator, create_graph) if noise is None else None
+    return Kernel(init, step, temperature, parts)
 
 
 def langevin_move(

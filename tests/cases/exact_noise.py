@@ -1,6 +1,6 @@
 """Noise whose sample moments are those of its law: with it a step of a method is a step of the law.
 
-It comes through arguments and subclasses: a kernel for the chains, a generator for latents and draws.
+It comes by arguments: the ``noise`` of `ula`, and a generator whose latents and noise are given.
 """
 
 import math
@@ -8,7 +8,6 @@ import math
 import torch
 
 from ebmlearn.nets import MLPGenerator
-from ebmlearn.sample import ula
 
 
 def exact_moments(n, d):
@@ -28,15 +27,8 @@ class Draws:
     def restart(self):
         self.left = iter(self.columns)
 
-    def kernel(self, energy, *, step_size):
-        """`ula` with the next column as its noise."""
-        quiet = ula(energy, step_size=step_size, noise_scale=0.0)
-
-        def step(state):
-            state, info = quiet.step(state)
-            return state._replace(x=state.x + step_size * next(self.left)), info
-
-        return quiet._replace(step=step, temperature=lambda t: 1.0, parts=None)
+    def next(self, x=None):
+        return next(self.left)
 
 
 class Scripted(MLPGenerator):
@@ -45,10 +37,10 @@ class Scripted(MLPGenerator):
     draws: Draws
 
     def latent(self, n, generator=None):
-        return next(self.draws.left)
+        return self.draws.next()
 
     def draw(self, z, generator=None):
-        return self(z) + self.std * next(self.draws.left)
+        return self(z) + self.std * self.draws.next()
 
 
 class FromStarts(MLPGenerator):

@@ -132,7 +132,7 @@ def train(n_steps, s, b=0.5, latents=None, lr_energy=10.0, lr_generator=0.2):
     method = CoopNets(
         energy.double(),
         generator.double(),
-        chain=Chain(draws.kernel, n_steps=n_steps, step_size=s),
+        chain=Chain(ula, n_steps=n_steps, step_size=s, noise=draws.next),
         latent_chain=latents and latents(draws),
         lr_energy=lr_energy,
         lr_generator=lr_generator * TAU**2,
@@ -175,7 +175,7 @@ def exact_posterior(draws):
             one = torch.ones_like(state.x)
             low, middle, high = energy(-one), energy(0 * one), energy(one)
             curvature, slope = high + low - 2 * middle, 0.5 * (high - low)
-            noise = next(draws.left)
+            noise = draws.next()
             z = -slope[:, None] / curvature[:, None] + noise / curvature[:, None].sqrt()
             return State(z.detach(), t=state.t + 1), Info(state.x)
 
@@ -185,7 +185,7 @@ def exact_posterior(draws):
 
 
 def five_steps(draws):
-    return Chain(draws.kernel, n_steps=5, step_size=0.1)
+    return THREE.replace(n_steps=5, noise=draws.next)
 
 
 @pytest.mark.parametrize(("n_steps", "s"), [(20, 0.1), (3, 0.3)])

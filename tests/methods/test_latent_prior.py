@@ -94,8 +94,8 @@ def test_learning_follows_the_moments_of_the_two_chains():
     method = LatentPrior(
         prior,
         generator,
-        prior_chain=Chain(draws.kernel, n_steps=K0, step_size=S0),
-        posterior_chain=Chain(draws.kernel, n_steps=K1, step_size=S1),
+        prior_chain=Chain(ula, n_steps=K0, step_size=S0, noise=draws.next),
+        posterior_chain=Chain(ula, n_steps=K1, step_size=S1, noise=draws.next),
         lr_prior=0.5,
         lr_generator=0.05,
         optimizer=torch.optim.SGD,

@@ -10,6 +10,7 @@ from scipy import stats
 from ebmlearn.diagnostics import acceptance
 from ebmlearn.energy import Gaussian
 from ebmlearn.sample import gibbs, hmc, langevin, mala, positions, run, ula
+from ebmlearn.speed import Speed
 
 N = 200_000
 SHAPES = [(4,), (1, 2, 2)]
@@ -132,6 +133,29 @@ def test_schedules_follow_the_step_number():
     assert x.item() == pytest.approx((1 - 0.005) * (1 - 0.02) * (1 - 0.045))
     assert seen == [0, 1, 2]
     assert ula(standard, step_size=lambda t: 0.5**t, noise_scale=1.0).temperature(2) == pytest.approx(16)
+
+
+def test_ula_takes_the_noise_that_is_given():
+    """x ← x - (s²/2) x + s ε with ε = 1, 2, 3, ... on a normal energy; normal noise is the default."""
+    numbers = iter(range(1, 10))
+    kernel = ula(standard, step_size=0.5, noise=lambda x: torch.full_like(x, next(numbers)))
+    x, wanted = run(kernel, torch.tensor([[1.0, -2.0]]), 3), torch.tensor([[1.0, -2.0]])
+    for k in (1, 2, 3):
+        wanted = 0.875 * wanted + 0.5 * k
+    torch.testing.assert_close(x, wanted)
+    chains = []
+    for noise in (None, torch.randn_like):
+        torch.manual_seed(4)
+        chains.append(run(ula(standard, step_size=0.5, noise=noise), torch.zeros(5, 3), 4))
+    torch.testing.assert_close(*chains)
+
+
+def test_given_noise_is_not_compiled_and_has_no_generator():
+    kernel = ula(standard, step_size=0.5, noise=torch.rand_like)
+    with pytest.raises(ValueError, match="only chains of ula can be compiled, with normal noise"):
+        run(kernel, torch.zeros(2, 2), 4, speed=Speed(compile=2))
+    with pytest.raises(ValueError, match="got noise and a generator, which only normal noise uses"):
+        ula(standard, step_size=0.5, noise=torch.rand_like, generator=torch.Generator())
 
 
 def test_ula_reflects_where_clamping_would_pile_up():
