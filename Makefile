@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book check test lint types unit slow doctest pairs nbval short wheel shake notebooks format lab figure benchmark lock clean
+.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format lab figure benchmark lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -36,7 +36,7 @@ book: .venv/.ready ## build the book into _build/html; a warning is an error
 
 check: lint types unit ## lint, types and the fast tests: for each change; under three minutes
 
-STAGES := lint types unit slow doctest pairs book nbval short wheel
+STAGES := lint types unit slow doctest pairs book pages nbval short wheel
 test: .venv/.ready ## every check, one after the other; stops at the first that fails; in the end the time of each
 	@for stage in $(STAGES); do \
 		began=$$(date +%s); \
@@ -52,7 +52,7 @@ types: .venv/.ready ## mypy on the package
 	$(BIN)/mypy
 
 unit: .venv/.ready ## fast tests, and line coverage of ebmlearn of at least 95 %
-	$(THREADS) $(PYTEST) tests -q -m "not slow" -n 2 --cov=ebmlearn --cov-report=term-missing:skip-covered --cov-fail-under=95
+	$(THREADS) $(PYTEST) tests -q -m "not slow and not browser" -n 2 --cov=ebmlearn --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 slow: .venv/.ready ## slow tests
 	$(THREADS) $(PYTEST) tests -q -m slow -n 2 --dist loadgroup
@@ -62,6 +62,9 @@ doctest: .venv/.ready ## the examples in docstrings
 
 pairs: .venv/.ready ## does each notebook hold the text and code of its .md, and the outputs of that code?
 	$(BIN)/python book/notebooks.py check
+
+pages: .venv/.ready ## look at every page of the built book in a browser, where one is installed
+	$(PYTEST) tests/book/test_pages.py -q -rs -n 2 --dist load
 
 nbval: .venv/.ready ## run every chapter and compare with the stored outputs
 	$(THREADS) $(PYTEST) -q --nbval book/ $(PAIR)

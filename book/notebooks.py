@@ -37,6 +37,8 @@ CELL = re.compile(
     r"(?:---\n.*?^---\n|(?::[^\n]*\n)*)\n*)(?P<code>.*?)(?=^```$)",
     re.MULTILINE | re.DOTALL,
 )
+# columns of a listing that a page shows without a scroll bar
+WIDTH = 78
 # svg holds dates and random ids; the others need scripts from elsewhere
 UNCOMPARABLE = {
     "application/vnd.jupyter.widget-view+json",
@@ -140,6 +142,73 @@ def problems(md: pathlib.Path) -> list[str]:
     return out
 
 
+FOLDED, REMOVED = (
+    {"hide-input", "hide-cell"},
+    {"remove-cell", "remove-input"},
+)
+# 8 points are 9 pixels on a phone, if a figure is 4.2 inches wide
+SMALL_PRINT = re.compile(
+    r"(?:font|label|title)size=(?:[0-7](?:\.\d+)?|\"(?:xx?-)?small\")(?![\d.])"
+)
+SOLUTION = re.compile(r"\{solution-start\}.*?\{solution-end\}", re.DOTALL)
+DISPLAYED = re.compile(
+    r"^\$\$.*?^\$\$|^(`{3,}|:{3,})\{math\}.*?^\1$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def shape_problems(md: pathlib.Path) -> list[str]:
+    """Where a chapter is longer or shorter than a reader can take.
+
+    Words are those of the text without displayed formulas. Solutions are
+    folded as a whole, so that neither their words nor their cells count.
+    """
+    nb, out = nbformat.read(md.with_suffix(".ipynb"), as_version=4), []
+    text, lines, folded = "", 0, 0
+    in_solution = False
+    for i, cell in enumerate(nb.cells):
+        if cell.cell_type == "markdown":
+            text += f"{cell.source}\n\n"
+            ends = "{solution-start}", "{solution-end}"
+            start, end = (cell.source.rfind(e) for e in ends)
+            in_solution = (
+                start > end if max(start, end) >= 0 else in_solution
+            )
+            continue
+        if cell.cell_type != "code":
+            continue
+        out += [
+            f"cell {i}: {small}; expected 8 points or more"
+            for small in SMALL_PRINT.findall(cell.source)
+        ]
+        images = [
+            o for o in cell.outputs if "image/png" in o.get("data", {})
+        ]
+        how = cell.metadata.get("mystnb", {})
+        if (
+            images
+            and not in_solution
+            and not how.get("figure", {}).get("caption")
+        ):
+            out.append(f"cell {i}: a figure without a caption")
+        if images and not how.get("image", {}).get("alt"):
+            out.append(f"cell {i}: a figure without an alt text")
+        if in_solution or REMOVED & set(tags(cell)):
+            continue
+        if FOLDED & set(tags(cell)):
+            folded += 1
+        else:
+            lines += sum(bool(s.strip()) for s in cell.source.splitlines())
+    words = len(DISPLAYED.sub("", SOLUTION.sub("", text)).split())
+    if not 1500 <= words <= 3500:
+        out.append(f"{words} words; expected 1,500 to 3,500")
+    if lines > 120:
+        out.append(f"{lines} visible lines of code; expected at most 120")
+    if folded > 8:
+        out.append(f"{folded} folded cells; expected at most 8")
+    return out
+
+
 def cell_problems(cell) -> list[str]:
     """What is wrong with a code cell and its stored outputs."""
     out, may_raise = [], "raises-exception" in tags(cell)
@@ -152,6 +221,9 @@ def cell_problems(cell) -> list[str]:
             out.append("stored stderr")
         if re.search(r"\bat 0x[0-9a-f]+", text):
             out.append("output holds a memory address")
+        widest = max(map(len, text.splitlines()), default=0)
+        if widest > WIDTH and "image/png" not in data:
+            out.append(f"output of {widest} columns; a page shows {WIDTH}")
         if o.output_type == "execute_result" and text.count("\n") >= 20:
             out.append("shows a value of over 20 lines: assign it")
         out += [f"output {k}" for k in sorted(UNCOMPARABLE & set(data))]

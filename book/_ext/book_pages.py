@@ -3,11 +3,17 @@
 - A link goes to what a name means, wherever that is described: `Energy` in
   a module that imports it, `fit` and `ebmlearn.fit` of the package.
 - The fields of a named tuple are described in its docstring, once.
+- Figures, equations, theorems and exercises carry the number of their
+  chapter, which its file name has: Figure 8.2. Sphinx numbers by the table
+  of contents, where chapters that are not written yet would be missing.
 - No thebe: Jupyter Book adds its scripts (twice, an error in the console),
   but running cells on a page would need a server elsewhere.
 """
 
 import importlib
+import re
+
+from sphinx.environment.collectors.toctree import TocTreeCollector
 
 
 def find(name: str):
@@ -52,6 +58,19 @@ def skip(app, what, name, found, skip, options):
     return True if doc.startswith("Alias for field number") else None
 
 
+def number_by_chapter(app, env):
+    found = {d: re.match(r"book/(\d+)_", d) for d in env.found_docs}
+    of_sections = env.toc_secnumbers
+    # '' is the whole page; titles have their numbers already
+    env.toc_secnumbers = {
+        d: {"": (int(match[1]),)} for d, match in found.items() if match
+    }
+    try:
+        return TocTreeCollector().assign_figure_numbers(env)
+    finally:
+        env.toc_secnumbers = of_sections
+
+
 def drop_thebe(app, page, template, context, doctree):
     context["script_files"] = [
         script
@@ -62,6 +81,7 @@ def drop_thebe(app, page, template, context, doctree):
 
 def setup(app):
     app.connect("html-page-context", drop_thebe)
+    app.connect("env-get-updated", number_by_chapter, priority=600)
     app.connect("missing-reference", resolve, priority=400)
     app.connect("autodoc-skip-member", skip)
     return {"parallel_read_safe": True}

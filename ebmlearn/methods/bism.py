@@ -110,7 +110,8 @@ class BiSM(Method):
             self.update("posterior", lower)
         # 2. unroll: q as a function of the energy
         rule = continued(self.optimizers["posterior"], self.posterior)
-        phi = unroll(self.posterior, lambda q: self.gap(q, batch), self.n_unrolled, rule)
+        n = self.n_unrolled
+        phi = unroll(self.posterior, lambda q: self.gap(q, batch), n, rule)
         # 3. upper: the energy moves, and would take q along
         loss = at(self.posterior, phi, lambda q: self.upper(q, batch))
         self.update("energy", loss)

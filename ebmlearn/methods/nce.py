@@ -99,5 +99,10 @@ class NCE(Method):
         # 4. update
         self.update("energy", loss)
         border = math.log(self.n_noise)
-        right = (ratio_data > border).float().mean() + (ratio_noise < border).float().mean()
-        return {"loss": loss.detach(), "accuracy": 0.5 * right, "log_z": self.log_z.detach().clone()}
+        right = (ratio_data > border).float().mean()
+        right = right + (ratio_noise < border).float().mean()
+        return {
+            "loss": loss.detach(),
+            "accuracy": 0.5 * right,
+            "log_z": self.log_z.detach().clone(),
+        }

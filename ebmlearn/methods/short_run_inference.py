@@ -22,15 +22,15 @@ Algorithm, one iteration on a batch:
     4. Every ``tune_every`` iterations, step size: one optimiser step in ``log c`` down the mean of
        ``KL(q_s(z|x) ‖ p(z|x)) - log p(x) = E[U(z)] - H(q_s) + const``, through all K steps.
 
-The entropy ``H(q_s)`` of line 4 has two estimates. ``"conditional"`` is the paper's change of variables,
-``H(z₀) + E log|det dz/dz₀|``. It is exact without noise. With noise it is the entropy *given the noise*, too
-small by the mutual information of ``z`` and the noise, and its minimum has too small a step. ``"gaussian"``
-is the entropy of a Gaussian with the covariance of the chains: exact where ``q_s`` is Gaussian, too large
-elsewhere. So the one gives a divergence that is too large, the other one that is too small.
+The entropy ``H(q_s)`` of line 4 has two estimates. ``"gaussian"`` is the entropy of a Gaussian with the
+covariance of several chains: exact where ``q_s`` is Gaussian, too large elsewhere. ``"conditional"`` is a
+change of variables through the chain with its noise held fixed, ``H(z₀) + E log|det dz/dz₀|``. It is exact
+without noise, for which it is meant. With noise it is the entropy *given the noise*, too small by the mutual
+information of ``z`` and the noise, and its minimum has too small a step. So with noise the one gives a
+divergence that is too small, the other one that is too large.
 
-Differences from the authors' code: neither that for images (github.com/enijkamp/short_run_inf) nor that for
-text (github.com/bpucla/sri_text) tunes the step size; the latter has the conditional entropy, with noise, in
-its evaluation. Line 3 here is a mean over the batch with its ``1/(2τ²)``, where the code sums squared errors.
+Differences from the authors' code for images (github.com/enijkamp/short_run_inf): it does not tune the step
+size. Line 3 here is a mean over the batch with its ``1/(2τ²)``, where the code sums squared errors.
 """
 
 import math
@@ -145,7 +145,8 @@ class ShortRunInference(Method):
         start = self.generator.latent(len(many)).requires_grad_()
         with torch.enable_grad():
             z = self._chains(many, start, create_graph=True)
-        energy = self.generator.joint(many, z).view(-1, n).mean(1) + 0.5 * d * math.log(2 * math.pi)
+        energy = self.generator.joint(many, z).view(-1, n).mean(1)
+        energy = energy + 0.5 * d * math.log(2 * math.pi)
         if self.entropy == "gaussian":
             return energy - gaussian_entropy(z.view(-1, n, d))
         return energy - conditional_entropy(start, z).view(-1, n).mean(1)

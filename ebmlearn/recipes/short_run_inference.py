@@ -44,7 +44,7 @@ def short_run_inference(data: str, *, smoke: bool = False) -> Recipe:
             chain=Chain(
                 ula, n_steps=5 if smoke else 25, step_size=0.05
             ),  # code, with noise of the same scale
-            entropy="conditional",  # paper; not used, for nothing is tuned
+            entropy="conditional",  # ours; not used, for nothing is tuned
             lr=rate,
             optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999)),  # code
         )

@@ -1,6 +1,7 @@
 """Hamiltonian Monte Carlo."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -66,32 +67,36 @@ def hmc(
     if bounds is not None:
         check_bounds(bounds)
 
+    accept_or_stay = partial(metropolis, bounds=bounds, generator=generator, name="hmc")
+
     def init(x: Tensor) -> State:
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
-    def step(state: State) -> tuple[State, Info]:
-        s, T = size(state.t), heat(state.t)
-        assert state.energy is not None and state.grad is not None
-        # 1. momentum
-        p = normal_like(state.x, generator)
-        if T != 1:
-            p.mul_(math.sqrt(T))
+    def refreshed(state: State, T: float) -> Tensor:
+        p = normal_like(state.x, generator).mul_(math.sqrt(T))
         if persistence and state.momentum is not None:
             p.mul_(math.sqrt(1 - persistence**2)).add_(state.momentum, alpha=persistence)
-        # 2. leapfrog; two half steps of the momentum that follow each other are one
+        return p
+
+    def step(state: State) -> tuple[State, Info]:
+        assert state.energy is not None and state.grad is not None
+        s, T = size(state.t), heat(state.t)
+        # 1. momentum
+        p = refreshed(state, T)
+        # 2. leapfrog; two half steps of p that follow each other are one
         x, p_new = state.x, torch.add(p, state.grad, alpha=-0.5 * s)
         for i in range(n_leapfrog):
             x = torch.add(x, p_new, alpha=s)
             value, slope = grad(energy, x)
-            p_new = p_new.add_(slope, alpha=-s if i + 1 < n_leapfrog else -0.5 * s)
+            last = i + 1 == n_leapfrog
+            p_new.add_(slope, alpha=-0.5 * s if last else -s)
         # 3. accept or turn round
-        log_ratio = state.energy - value + 0.5 * (p.square() - p_new.square()).flatten(1).sum(1)
-        if T != 1:
-            log_ratio = log_ratio / T
+        lost = 0.5 * (p.square() - p_new.square()).flatten(1).sum(1)
+        log_ratio = (state.energy - value + lost) / T
         new = State(x, value, slope, momentum=p_new if persistence else None)
         old = state._replace(momentum=-p if persistence else None)
-        new, acceptance = metropolis(old, new, log_ratio, bounds, generator, "hmc")
+        new, acceptance = accept_or_stay(old, new, log_ratio)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
     return Kernel(init, step, heat)

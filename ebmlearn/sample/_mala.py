@@ -1,5 +1,7 @@
 """The Metropolis-adjusted Langevin algorithm."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -47,28 +49,38 @@ def mala(
     if bounds is not None:
         check_bounds(bounds)
 
+    accept_or_stay = partial(metropolis, bounds=bounds, generator=generator, name="mala")
+
+    def check_noise(sigma: float, t: int) -> None:
+        if sigma == 0:
+            raise ValueError(f"mala needs a positive noise_scale; got 0 at step {t}. Use ula for T = 0.")
+
     def init(x: Tensor) -> State:
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
     def step(state: State) -> tuple[State, Info]:
         s, sigma = size(state.t), noise(state.t)
-        if sigma == 0:
-            raise ValueError(
-                f"mala needs a positive noise_scale; got 0 at step {state.t}. Use ula for T = 0."
-            )
+        check_noise(sigma, state.t)
         assert state.energy is not None and state.grad is not None
+        # 1. proposal
         eps = normal_like(state.x, generator)
-        x = torch.add(state.x, state.grad, alpha=-0.5 * s * s).add_(eps, alpha=sigma)
+        x = torch.add(state.x, state.grad, alpha=-0.5 * s * s)
+        x.add_(eps, alpha=sigma)
         value, slope = grad(energy, x)
-        # The move back needs the noise ε' = -(ε - c g) with g = ∇E + ∇E' and c = s²/2σ, hence
-        # log q(x | x') - log q(x' | x) = ½‖ε‖² - ½‖ε'‖² = c g·(ε - ½ c g).
+        # 2. log of the ratio
+        # The move back needs the noise ε' = -(ε - c g), g = ∇E + ∇E' and
+        # c = s²/2σ, hence log q(x | x') - log q(x' | x) = ½‖ε‖² - ½‖ε'‖²
+        # = c g·(ε - ½ c g).
         c, total = 0.5 * s * s / sigma, state.grad + slope
         log_ratio = state.energy - value
         if s != sigma:
             log_ratio.mul_((s / sigma) ** 2)
-        log_ratio.add_(eps.sub_(total, alpha=0.5 * c).mul_(total).flatten(1).sum(1), alpha=c)
-        new, acceptance = metropolis(state, State(x, value, slope), log_ratio, bounds, generator, "mala")
+        work = eps.sub_(total, alpha=0.5 * c).mul_(total).flatten(1).sum(1)
+        log_ratio.add_(work, alpha=c)
+        # 3. accept or stay
+        new = State(x, value, slope)
+        new, acceptance = accept_or_stay(state, new, log_ratio)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
     return Kernel(init, step, temperature)

@@ -72,7 +72,8 @@ def ula(
         s, drift, sigma = at(state.t)
         value, slope = grad(energy, state.x, create_graph=create_graph)
         x = langevin_move(state.x, slope, drift, sigma, draw)
-        return State(confine(x), t=state.t + 1), Info(state.x, value, slope, s)
+        new = State(confine(x), t=state.t + 1)
+        return new, Info(state.x, value, slope, s)
 
     parts = LangevinParts(energy, at, confine, generator, create_graph) if noise is None else None
     return Kernel(init, step, temperature, parts)

@@ -83,21 +83,28 @@ class Method(nn.Module, ABC):
             FloatingPointError: If the loss is not finite; the weights are left as they were.
             ValueError: If the schedule gives a negative learning rate.
         """
-        optimizer, lr = self.optimizers[name], self.lr_schedules[name](self.updates[name])
+        optimizer, count = self.optimizers[name], self.updates[name]
+        lr = self.lr_schedules[name](count)
         if not lr >= 0:
             raise ValueError(
-                f"the learning rate of {name!r} is {lr} at its update {self.updates[name]}; expected a "
-                "number >= 0. A schedule counts the updates of its own optimiser; a step may make several."
+                f"the learning rate of {name!r} is {lr} at its update "
+                f"{count}; expected a number >= 0. A schedule counts the "
+                "updates of its own optimiser; a step may make several."
             )
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
-        own = [p for group in optimizer.param_groups for p in group["params"] if p.requires_grad]
-        loss.backward(inputs=own)  # of two nets that share a loss, only the one that moves gets a gradient
-        # Nets are not wrapped for distributed training: gradients in x pass through them many times a step.
-        loss = self._average_gradients([p for p in own if p.grad is not None], loss.detach())
+        groups = [group["params"] for group in optimizer.param_groups]
+        own = [p for group in groups for p in group if p.requires_grad]
+        # of two nets that share a loss, only the one that moves gets a gradient
+        loss.backward(inputs=own)
+        # Nets are not wrapped for distributed training: gradients in x pass
+        # through them many times a step.
+        learned = [p for p in own if p.grad is not None]
+        loss = self._average_gradients(learned, loss.detach())
         if not loss.isfinite():
-            raise FloatingPointError(f"the loss of {name!r} is {loss.item()}; its update was not made")
+            problem = f"the loss of {name!r} is {loss.item()}"
+            raise FloatingPointError(f"{problem}; its update was not made")
         optimizer.step()
         self.updates[name] += 1
         if name in self._followed:

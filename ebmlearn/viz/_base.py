@@ -108,5 +108,5 @@ def note(ax: Axes, text: str) -> None:
             old.set_text(f"{old.get_text()}\n{text}")
             return
     box = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1.5}
-    small = ax.text(0.98, 0.02, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=6.5, bbox=box)
+    small = ax.text(0.98, 0.02, text, transform=ax.transAxes, ha="right", va="bottom", fontsize=8, bbox=box)
     small.set(gid="ebmlearn-note", zorder=10)

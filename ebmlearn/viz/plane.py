@@ -127,7 +127,7 @@ def energy_map(
     elif clipped:
         note(ax, f"colours end at {vmax:.3g}")
     if kind == "density" and leak > 1e-3:
-        note(ax, f"{leak / (1 + leak):.1%} of the mass outside" if leak < np.inf else "mass outside the box")
+        note(ax, f"{leak / (1 + leak):.1%} of the mass\noutside" if leak < np.inf else "mass outside the box")
     if title is not None:
         ax.set_title(title)
     return ax

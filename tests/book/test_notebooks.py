@@ -37,6 +37,11 @@ def test_a_chapter_and_its_notebook_are_in_step(md):
     assert notebooks.problems(md) == []
 
 
+@pytest.mark.parametrize("md", notebooks.sources(), ids=lambda md: md.stem)
+def test_a_chapter_has_its_length_and_its_captions(md):
+    assert notebooks.shape_problems(md) == []
+
+
 def test_no_notebook_is_without_its_text():
     assert {p.stem for p in BOOK.rglob("*.ipynb") if not p.parent.name.startswith(".")} == {
         md.stem for md in notebooks.sources()
@@ -155,6 +160,7 @@ def display(kind: str, data: str):
         (display("text/html", "<b>1</b>"), "output text/html"),
         (display("application/vnd.plotly.v1+json", "{}"), "plotly"),
         (new_output("execute_result", {"text/plain": "1\n" * 21}, execution_count=1), "over 20 lines"),
+        (new_output("stream", name="stdout", text="1\n" + 79 * "2"), "79 columns; a page shows 78"),
     ],
 )
 def test_a_bad_output_is_a_problem(tmp_path, output, problem):
@@ -188,6 +194,45 @@ def test_a_bad_cell_is_a_problem(tmp_path, cell, problem):
     md = make_pair(tmp_path, TEXT.replace("x = 1", cell))
     (found,) = notebooks.problems(md)
     assert problem in found
+
+
+CELL = "```{code-cell} ipython3\n%s\n```\n\n"
+
+
+def test_what_a_reader_sees_is_counted_and_what_is_folded_is_not(tmp_path):
+    words = "\n\n" + 1600 * "word " + "\n\n```{math}\n" + 3000 * "x " + "\n```\n\n"
+    cells = 60 * (CELL % "x = 1\n\ny = 2\n")
+    removed = CELL % (":tags: [remove-cell]\n\n" + "x = 1\n" * 99)
+    folded = 8 * (CELL % (":tags: [hide-input]\n\n" + "x = 1\n" * 99))
+    inside = 3000 * "word " + "\n\n" + removed.replace("remove-cell", "x")
+    solution = "\n```{solution-start} a\n```\n\n" + inside + "\n```{solution-end}\n```\n\n"
+    header = TEXT[: TEXT.index("```{code-cell}")]
+
+    def problems(*parts):
+        return notebooks.shape_problems(make_pair(tmp_path, header + "".join(parts)))
+
+    assert problems(words, cells, removed, folded, solution) == []
+    assert problems(words, cells, CELL % "z = 3") == ["121 visible lines of code; expected at most 120"]
+    assert problems(words, folded, CELL % ":tags: [hide-cell]\n\nx") == ["9 folded cells; expected at most 8"]
+    assert problems(removed) == ["5 words; expected 1,500 to 3,500"]
+    assert problems(words, words, words, removed) == ["4805 words; expected 1,500 to 3,500"]
+
+
+def test_a_figure_has_a_caption_and_an_alt_text(tmp_path):
+    header = TEXT[: TEXT.index("```{code-cell}")] + 1600 * "word " + "\n\n"
+    figure = ":mystnb:\n:  image:\n:    alt: A line.\n:  figure:\n:    name: a\n:    caption: See.\n\nplot()"
+
+    def problems(cell):
+        md = make_pair(tmp_path, header + CELL % cell)
+        edit(md, lambda code: code[0].update(outputs=[display("image/png", "aGk=")]))
+        return [problem.split(": ")[1] for problem in notebooks.shape_problems(md)]
+
+    assert problems(figure) == []
+    small = figure + '; legend(fontsize=7.5, title_fontsize="small"); tick(labelsize=10)'
+    assert problems(small) == [
+        f"{size}; expected 8 points or more" for size in ("fontsize=7.5", 'fontsize="small"')
+    ]
+    assert problems("plot()") == ["a figure without a caption", "a figure without an alt text"]
 
 
 IGNORED = ":tags: [nbval-ignore-output]\n\n# the time of day"

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+import ebmlearn
 from ebmlearn import viz
 from ebmlearn.energy import Gaussian, GaussianMixture, Ring
 from ebmlearn.viz.source import show
@@ -572,13 +573,28 @@ class Sampler:
     """Draws."""
 
     def step(self, x):
-        """One step.
+        """One step,
 
-        ```python
-        sampler.step(x)
-        ```
+        which moves.
         """
+
+        # as in ```python sampler.step(x)```
+        def move(x):
+            """Not shown either."""
+            return x + 1
+
+        return move(x)
+
+
+STEP = """def step(self, x):
+
+    # as in ```python sampler.step(x)```
+    def move(x):
+        \"\"\"Not shown either.\"\"\"
         return x + 1
+
+    return move(x)
+"""
 
 
 def fake_notebook(monkeypatch):
@@ -588,27 +604,45 @@ def fake_notebook(monkeypatch):
     return shown
 
 
-def test_show_prints_the_dedented_source_outside_a_notebook(capsys):
+def test_show_prints_the_dedented_source_without_its_docstring(capsys):
     assert show(Sampler.step) is None
-    printed = capsys.readouterr().out
-    assert printed.startswith('def step(self, x):\n    """One step.\n')
-    assert printed.endswith("    return x + 1\n")
+    assert capsys.readouterr().out == STEP
     show(Sampler)
-    assert capsys.readouterr().out == inspect.getsource(Sampler)
+    assert capsys.readouterr().out.startswith("class Sampler:\n\n    def step(self, x):\n")
+    show(Sampler.step, inner="move")
+    assert capsys.readouterr().out == "def move(x):\n    return x + 1\n"
+
+
+def test_show_finds_the_step_of_every_kernel(capsys):
+    for kernel in (ebmlearn.ula, ebmlearn.mala, ebmlearn.hmc, ebmlearn.gibbs):
+        show(kernel, inner="step")
+        printed = capsys.readouterr().out
+        assert printed.startswith("def step(state: State) -> tuple[State, Info]:\n")
+        assert "    return " in printed
+        assert max(map(len, printed.splitlines())) <= 78
+
+
+def test_show_refuses_an_inner_function_that_is_not_there():
+    with pytest.raises(ValueError, match=r"'stop'; expected one of \['check_noise', 'init', 'step'\]"):
+        show(ebmlearn.mala, inner="stop")
+
+
+def plain(x):
+    return x + 1
 
 
 def test_show_prints_without_ipython(capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
-    show(viz.style)
-    assert capsys.readouterr().out == inspect.getsource(viz.style)
+    show(plain)
+    assert capsys.readouterr().out == inspect.getsource(plain)
     assert "IPython" not in sys.modules
 
 
 def test_show_gives_a_python_block_in_a_notebook(monkeypatch, capsys):
     shown = fake_notebook(monkeypatch)
-    show(viz.style)
+    show(plain)
     ((data, raw),) = shown
-    source = inspect.getsource(viz.style).rstrip()
+    source = inspect.getsource(plain).rstrip()
     assert raw
     assert data == {"text/plain": source, "text/markdown": f"```python\n{source}\n```"}
     assert capsys.readouterr().out == ""
@@ -620,7 +654,7 @@ def test_show_fences_source_that_holds_a_fence(monkeypatch):
     block = shown[0][0]["text/markdown"]
     assert block.startswith("````python\ndef step")
     assert block.endswith("\n````")
-    assert "\n    ```python\n" in block
+    assert "# as in ```python" in block
 
 
 @pytest.mark.parametrize("thing", [Sampler(), len, 3])

@@ -1,0 +1,144 @@
+"""The built book in a real browser: every page at two widths, light and dark, without a network.
+
+`make pages` runs it after `make book`. It needs Chromium on the system, and says so where there is none. What
+turns it red is planted below: a formula or a box too wide, a dollar sign, small print, an error, a request.
+"""
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+PAGES = sorted(
+    str(page.relative_to(HTML))
+    for page in HTML.rglob("*.html")
+    if "_static" not in page.parts and "http-equiv" not in page.read_text(encoding="utf-8")[:400]
+)
+WINDOWS = [(1280, "light"), (1280, "dark"), (390, "light"), (390, "dark")]
+CHECK = Path(__file__).with_name("page.js").read_text(encoding="utf-8")
+# formulas are typeset, and made smaller where they are too wide, after the page is there
+SETTLE = """async () => {
+  await (window.MathJax && MathJax.startup && MathJax.startup.promise);
+  for (let i = 0; i < 3; i++) await new Promise(requestAnimationFrame);
+}"""
+
+pytestmark = [pytest.mark.browser]
+
+
+@pytest.fixture(scope="session")
+def browser():
+    names = "chromium", "chromium-browser", "google-chrome", "chrome"
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(f"no browser: none of {', '.join(names)} is installed; no page was looked at")
+    if not PAGES:
+        pytest.skip("no book in _build/html: run `make book` first")
+    api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path)
+        yield chromium
+        chromium.close()
+
+
+@contextlib.contextmanager
+def opened(browser, address: str, heard: list[str]):
+    """A page, and what it complains of or asks for elsewhere."""
+    tab = browser.new_page()
+    tab.on("console", lambda message: message.type == "error" and heard.append(f"error: {message.text}"))
+    tab.on("pageerror", lambda error: heard.append(f"error: {error}"))
+    tab.on(
+        "request",
+        lambda request: (
+            request.url.startswith(("file:", "data:", "blob:")) or heard.append(f"asks for {request.url}")
+        ),
+    )
+    tab.goto(address)
+    tab.evaluate(SETTLE)
+    yield tab
+    tab.close()
+
+
+def look(tab, width: int, colours: str) -> list[str]:
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.emulate_media(color_scheme=colours)
+    tab.evaluate(SETTLE)
+    return [f"{width} px, {colours}: {problem}" for problem in tab.evaluate(CHECK)]
+
+
+@pytest.mark.parametrize("page", PAGES or ["none"])
+def test_a_page_is_whole_and_legible_and_asks_for_nothing_elsewhere(page, browser):
+    found: list[str] = []
+    with opened(browser, (HTML / page).as_uri(), found) as tab:
+        for window in WINDOWS:
+            found += look(tab, *window)
+    assert found == []
+
+
+FORMULA = r"""async () => {
+  const box = document.createElement("div");
+  box.className = "math";
+  box.textContent = "\\[" + "\\alpha + ".repeat(90) + "\\beta \\]";
+  document.querySelector("article").append(box);
+  await MathJax.typesetPromise([box]);
+  window.dispatchEvent(new Event("resize"));
+}"""
+INLINE = r"""async () => {
+  const text = document.createElement("p");
+  text.textContent = "\\(" + "\\alpha + ".repeat(12) + "\\beta \\)";
+  document.querySelector("article").append(text);
+  await MathJax.typesetPromise([text]);
+  text.querySelector("mjx-container").style.setProperty("font-size", "20px", "important");
+}"""
+ADD = """(html) => document.querySelector("article").insertAdjacentHTML("beforeend", html)"""
+FIGURE = """() => {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 840, height: 300 });
+  const image = Object.assign(new Image(), { src: canvas.toDataURL() });
+  const box = Object.assign(document.createElement("div"), { className: "cell_output" });
+  box.append(image);
+  image.style.maxWidth = "100%";
+  document.querySelector("article").append(box);
+  return image.decode();
+}"""
+
+
+@pytest.mark.parametrize(
+    ("script", "argument", "problem"),
+    [
+        (FORMULA, None, "390 px, light: text of "),
+        (INLINE, None, "390 px, light: a formula beyond its column"),
+        (ADD, "<p>The price is $x^2$.</p>", "1280 px, light: a literal dollar: 'The price is $x^2$.'"),
+        (ADD, "<p style='font-size: 6px'>label</p>", "1280 px, light: text of 6px: p 'label'"),
+        (FIGURE, None, "390 px, light: print of 6."),
+        (ADD, "<p style='width: 420px'>wide</p>", "390 px, light: beyond the window: p 'wide'"),
+        (ADD, "<pre style='white-space: pre'>" + "x" * 300 + "</pre>", "1280 px, light: cut, "),
+    ],
+    ids=["formula", "inline", "dollar", "label", "figure", "box", "listing"],
+)
+def test_a_planted_fault_is_found(script, argument, problem, browser):
+    with opened(browser, (HTML / "book" / "01_energy.html").as_uri(), []) as tab:
+        before = [look(tab, *window) for window in WINDOWS]
+        tab.evaluate(script, argument)
+        after = [look(tab, *window) for window in WINDOWS]
+    new = [p for old, now in zip(before, after, strict=True) for p in now if p not in old]
+    assert any(p.startswith(problem) for p in new), new
+
+
+@pytest.mark.parametrize(
+    ("script", "heard"),
+    [
+        ("() => console.error('lost')", "error: lost"),
+        ("() => { setTimeout(() => { throw new Error('lost') }) }", "error: lost"),
+        ("() => fetch('http://127.0.0.1:9/x').catch(() => 0)", "asks for http://127.0.0.1:9/x"),
+    ],
+    ids=["console", "exception", "request"],
+)
+def test_a_planted_error_or_request_is_heard(script, heard, browser):
+    found: list[str] = []
+    with opened(browser, (HTML / "book" / "glossary.html").as_uri(), found) as tab:
+        assert found == []
+        tab.evaluate(script)
+        tab.wait_for_timeout(200)
+    assert heard in found
