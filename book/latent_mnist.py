@@ -131,10 +131,10 @@ WAYS = (at_a_frozen_decoder, both_at_once, vaes)
 
 
 @cache
-def images_and_judge():
+def images_and_judge(size: int = 14):
     """Training images; two sets of test images; a classifier."""
     train, test = (
-        el.data.load("mnist", split, size=14)
+        el.data.load("mnist", split, size=size)
         for split in ("train", "test")
     )
     net = train_classifier(

@@ -51,7 +51,8 @@ def main() -> None:
         viz.energy_map(energy, ax, box=target.box, colorbar=False)
         ax.set_title(title)
     viz.samples(samples, axes[3], box=target.box, color=viz.MODEL, size=3)
-    axes[3].set_title(f"samples of the third:\nMMD p = {test.p_value:.2f}")
+    n, p = len(samples), test.p_value
+    axes[3].set_title(f"{n:,} short-run samples:\nMMD p = {p:.2f}")
     for ax in axes:
         ax.set(xticks=[], yticks=[], xlabel="", ylabel="")
     path = pathlib.Path(__file__).parent / "_static" / "readme.png"

@@ -91,11 +91,10 @@ def environment(pair: str) -> dict[str, str]:
 
 @functools.cache
 def code() -> bytes:
-    """What every chapter runs on: package, tools, files, versions."""
+    """What every chapter runs on: package, tools, versions."""
     package = pathlib.Path(ebmlearn.__file__).parent
     paths = sorted(package.rglob("*.py"))
     paths += [BOOK / f"{n}.py" for n in ("notebooks", "statements")]
-    paths += [p for p in sorted(BOOK.glob("*.json")) if p.name != OUT.name]
     total = hashlib.sha256()
     for path in paths:
         total.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -105,6 +104,14 @@ def code() -> bytes:
     return total.digest()
 
 
+def stored_runs(text: str) -> list[pathlib.Path]:
+    """Tables of long runs, and their scripts, that a text names."""
+    tables = (p for p in BOOK.glob("*.json") if p.name != OUT.name)
+    named = sorted(p for p in tables if re.search(rf"\b{p.stem}\b", text))
+    scripts = [p.with_suffix(".py") for p in named]
+    return named + [p for p in scripts if p.exists()]
+
+
 def key(source: pathlib.Path, pair: str) -> str:
     """Changes with anything that may change a result."""
     total = hashlib.sha256(code() + repr(environment(pair)).encode())
@@ -112,7 +119,10 @@ def key(source: pathlib.Path, pair: str) -> str:
         for path in sorted(source.rglob("*.py")):
             total.update(path.read_bytes())
     else:
-        for cell in code_cells(jupytext.read(source)):
+        cells = code_cells(jupytext.read(source))
+        for path in stored_runs("\n".join(cell.source for cell in cells)):
+            total.update(path.read_bytes())
+        for cell in cells:
             # of the tags only these change what a run gives
             met = unmet(tags(cell)) is None
             fails = "raises-exception" in tags(cell)

@@ -63,7 +63,7 @@ def multiscale_denoising(
 
     Li, Chen and Sommer (2019), arXiv:1910.07762. The rows of the batch get noise levels ``σ`` evenly spaced
     from the lowest to the highest, and the loss is ``E ½ ‖(σ₀²/σ) ∇E(x + σε) - ε‖²``: their weight ``1/σ²``.
-    So ``σ₀² ∇E`` learns to point from a noisy point to the clean one, *whatever* its noise. That is a score
+    So ``-σ₀² ∇E`` learns to point from a noisy point to the clean one, *whatever* its noise. That is a score
     only for data with noise of the reference level ``σ₀``, where ``∇log p = -(x - E[clean | x]) / σ₀²``: the
     energy is no log-density at other levels, and its likelihood means nothing.
 

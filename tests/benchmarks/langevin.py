@@ -1,20 +1,20 @@
-"""A step of each sampler, as a multiple of a plain loop and of its own floor, beside other packages.
+"""A step of each sampler, as a multiple of a plain loop and of its parts, beside other packages.
 
     python tests/benchmarks/langevin.py [--steps 100] [--repeats 15] [--chains 64 1000 10000] [--json FILE]
 
 The energy is a 2-128-128-1 network with SiLU, as it is in training: its parameters want gradients. Units are
 
 - the plain loop: ULA written out over the same network with its parameters frozen;
-- the floor: what no step can leave out, written by hand without automatic differentiation. Four matrix
+- the parts alone: what a step consists of, written by hand without automatic differentiation. Four matrix
   products, an activation forwards and two derivatives backwards, the noise and two additions, each one
   operation of torch. It is checked against the gradient of the network before it is timed.
 
 A proposal of HMC with L leapfrog steps is divided by L + 1 steps of the plain loop, the gradients it needs
 when nothing is kept. Compiled chains are ``run(..., speed=Speed(compile=10))``, timed once they are compiled;
-they fall below the floor where the compiler makes one loop of several operations. Other packages are in the
-table where they are installed (``pip install torchebm ebmkit blackjax``). BlackJAX runs in this process with
-the same weights, its chains in one jitted ``lax.scan``; if torch has one thread (OMP_NUM_THREADS=1), XLA is
-told to have one, too. It has no unadjusted Langevin kernel; its SGLD with the whole gradient is that.
+they take less than the parts where the compiler makes one loop of several operations. Other packages are in
+the table where they are installed (``pip install torchebm ebmkit blackjax``). BlackJAX runs in this process
+with the same weights, its chains in one jitted ``lax.scan``; if torch has one thread (OMP_NUM_THREADS=1), XLA
+is told to have one, too. It has no unadjusted Langevin kernel; its SGLD with the whole gradient is that.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def plain(net, x, n_steps):
 
 
 @torch.no_grad()
-def floor(net, x, n_steps, step=STEP, noise=STEP):
+def parts_alone(net, x, n_steps, step=STEP, noise=STEP):
     w1, b1, w2, b2, w3 = net.parameters()
     ones = w3.expand(len(x), -1)
     for _ in range(n_steps):
@@ -73,7 +73,7 @@ def ours(net, frozen, x, n_steps) -> Entries:
     hamiltonian = hmc(net, step_size=STEP, n_leapfrog=LEAPFROG)
     found = {
         "plain loop": (partial(plain, frozen, x, n_steps), n_steps),
-        "floor": (partial(floor, frozen, x, n_steps), n_steps),
+        "parts alone": (partial(parts_alone, frozen, x, n_steps), n_steps),
         "ula": (partial(run, langevin, x, n_steps), n_steps),
         "ula, trajectory kept": (partial(run, langevin, x, n_steps, keep=positions), n_steps),
         "ula, energy every 10": (partial(run, langevin, x, n_steps, keep=mean_energy, every=10), n_steps),
@@ -189,7 +189,7 @@ PEERS = {"torchebm": torchebm, "ebm": ebmkit, "blackjax": blackjax}
 
 
 def table(repeats: int = 15, n_steps: int = 100, chains: tuple[int, ...] = CHAINS) -> list[dict]:
-    """Rows ``chains, name, us_per_step, ratio, by_floor``: medians over rounds, of ratios within a round."""
+    """Rows ``chains, name, us_per_step, ratio, by_parts``: medians over rounds, of ratios within a round."""
     rows = []
     torch.manual_seed(0)
     weights = MLPEnergy(2, (128, 128))
@@ -197,7 +197,9 @@ def table(repeats: int = 15, n_steps: int = 100, chains: tuple[int, ...] = CHAIN
         net = copy.deepcopy(weights)  # its graph is compiled for this number of chains
         frozen = copy.deepcopy(net).requires_grad_(False)
         x = torch.randn(n_chains, 2)
-        torch.testing.assert_close(floor(frozen, x, 1, STEP, 0.0), x - 0.5 * STEP**2 * grad(frozen, x)[1])
+        torch.testing.assert_close(
+            parts_alone(frozen, x, 1, STEP, 0.0), x - 0.5 * STEP**2 * grad(frozen, x)[1]
+        )
         entries = ours(net, frozen, x, n_steps)
         for module, peer in PEERS.items():
             if find_spec(module):
@@ -211,7 +213,7 @@ def table(repeats: int = 15, n_steps: int = 100, chains: tuple[int, ...] = CHAIN
                 "name": name,
                 "us_per_step": 1e6 * statistics.median(times),
                 "ratio": ratio(times, per_step["plain loop"]),
-                "by_floor": ratio(times, per_step["floor"]),
+                "by_parts": ratio(times, per_step["parts alone"]),
             }
             for name, times in per_step.items()
         ]
@@ -232,13 +234,13 @@ def main() -> None:
         with open(args.json, "w") as file:
             json.dump(rows, file, indent=1)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads")
-    print("us per step, ratio to the plain loop, ratio to the floor")
+    print("us per step, ratio to the plain loop, ratio to the parts")
     print(f"{'chains':32}" + "".join(f"{n:>21,}" for n in args.chains))
     for name in dict.fromkeys(row["name"] for row in rows):
         cells = [row for row in rows if row["name"] == name]
         print(
             f"{name:32}"
-            + "".join("{us_per_step:9.0f} {ratio:5.2f} {by_floor:5.2f}".format(**row) for row in cells)
+            + "".join("{us_per_step:9.0f} {ratio:5.2f} {by_parts:5.2f}".format(**row) for row in cells)
         )
 
 

@@ -1,6 +1,7 @@
 """Checks under other seeds: counted, resumed, never stale, and each judged by itself."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import jupytext
@@ -146,6 +147,17 @@ def test_the_key_changes_with_the_environment_and_the_data_that_is_here(here, mo
     before = shake.key(md, "stored")
     monkeypatch.setattr(shake, "unmet", lambda tags: None)
     assert shake.key(md, "stored") != before
+
+
+def test_the_key_changes_with_the_stored_runs_that_a_chapter_reads_and_with_no_others(here, monkeypatch):
+    monkeypatch.setattr(shake, "BOOK", here)
+    monkeypatch.setattr(shake, "code", lambda: b"")
+    md = chapter(here, CHAPTER.replace("offset < 9", "offset < 9  # of long.json"))
+    keys = [shake.key(md, "stored")]
+    for name in ("other.json", "longer.json", "shake.json", "long.json", "long.py", "other.py"):
+        (here / name).write_text("1")
+        keys.append(shake.key(md, "stored"))
+    assert [a != b for a, b in pairwise(keys)] == [False, False, False, True, True, False]
 
 
 def printed(md: Path, *texts: str) -> dict:

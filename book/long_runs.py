@@ -1,0 +1,255 @@
+"""Longer runs on MNIST at 28 x 28: long_runs.json and a picture of each.
+
+    python book/long_runs.py                all: 40 minutes of one core
+    python book/long_runs.py short-run      one of them, likewise stored
+
+Chapters 5, 6, 8 and 13 show digits of 8 x 8 or 14 x 14 pixels after a
+minute of training. Here the same classes have full images, larger nets
+and four to fifteen minutes each. Every run has one seed. Draws are judged
+as in `latent_mnist`: by a Fréchet distance of features of a small
+classifier, which is no FID, and by two classifiers that are to tell them
+from test images.
+"""
+
+import json
+import math
+import pathlib
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from typing import NamedTuple
+
+import matplotlib.pyplot as plt
+import torch
+from torch import Tensor, nn
+
+import ebmlearn as el
+from ebmlearn import nets, viz
+from latent_mnist import JUDGED, images_and_judge, judge
+
+FILE = pathlib.Path(__file__).with_suffix(".json")
+PICTURES = FILE.parent / "_static" / "long_runs"
+SIZE, PIXELS, SHOWN, LONG = 28, (1, 28, 28), 30, 2000
+UPDATES = {
+    "short-run": 2400,
+    "coopnets": 2500,
+    "inference": 1600,
+    "VAE": 13_000,
+}
+SETTING = {
+    "images": "28 x 28, in [-1, 1]; 60,000",
+    "energy": "convolutions of 16, 32, 64 channels, SiLU, then 7 x 7",
+    "decoder": "MLP 32-512-512-784, SiLU, tanh",
+    "batch": 32,
+    "batch of decoders": 100,
+    "updates": UPDATES,
+    "short-run": "30 steps from uniform noise, x - grad E + 0.01 noise,"
+    " data noise 0.03, Adam 3e-4 falling linearly to 0",
+    "coopnets": "15 such steps from a decoder with tau = 0.1; data noise"
+    " 0.1; Adam with beta_1 = 0, 3e-4 for the energy, 1e-3 for the"
+    " decoder, falling linearly to 0",
+    "inference": "25 steps of 0.08 from N(0, I), tau = 0.3, Adam 1e-3"
+    " falling linearly to 0",
+    "VAE": "the same decoder and rate, and an encoder 784-512-64",
+    "judged by": f"{JUDGED} draws and as many test images",
+}
+NO_MOMENTUM = {"betas": (0.0, 0.999)}
+
+
+class Found(NamedTuple):
+    """What a run has made."""
+
+    title: str
+    images: Tensor
+    seconds: float
+    error: float | None = None
+    """Mean square of their difference from the right ones."""
+
+
+def energy() -> nets.ConvEnergy:
+    return nets.ConvEnergy(1, SIZE, (32, 64), stem=16)
+
+
+def decoder(std: float) -> nets.MLPGenerator:
+    return nets.MLPGenerator(32, PIXELS, (512, 512), std=std, bounded=True)
+
+
+COOL = el.Chain(
+    el.ula, n_steps=30, step_size=math.sqrt(2), noise_scale=0.01
+)
+UNIFORM = el.NoiseStart("uniform", 1.0, PIXELS)
+
+
+def falling(name: str, start: float) -> el.schedules.Schedule:
+    return el.schedules.linear(start, UPDATES[name])
+
+
+def learn(name: str, method: el.Method, x, batch: int) -> float:
+    """Seconds of training."""
+    start = time.process_time()
+    el.fit(method, x, steps=UPDATES[name], batch_size=batch)
+    return time.process_time() - start
+
+
+def short_run(x: Tensor, test: Tensor) -> Iterator[Found]:
+    """Draws; then the ends of chains that go on for 2,000 steps."""
+    method = el.MaximumLikelihood(
+        energy(),
+        UNIFORM,
+        chain=COOL,
+        data_noise=0.03,
+        lr=falling("short-run", 3e-4),
+    )
+    seconds = learn("short-run", method, x, 32)
+    yield Found("short run", draws(method.sample), seconds)
+    yield longer(method, test, seconds)
+
+
+def longer(method: el.MaximumLikelihood, x: Tensor, s: float) -> Found:
+    """The ends of 2,000 steps from images with the noise of training."""
+    x = x[:200] + 0.03 * torch.randn_like(x[:200])
+    ends = method.chain.replace(n_steps=LONG)(method.energy, x)
+    return Found("2,000 steps from test images", ends, s, square(ends - x))
+
+
+def draws(sample, n: int = JUDGED) -> Tensor:
+    """In parts, since a chain keeps more than its images."""
+    parts = [sample(200) for _ in range(0, n, 200)]
+    return torch.cat(parts)[:n].detach()
+
+
+def coopnets(x: Tensor, test: Tensor) -> Iterator[Found]:
+    method = el.CoopNets(
+        energy(),
+        decoder(0.1),
+        chain=COOL.replace(n_steps=15),
+        lr_energy=falling("coopnets", 3e-4),
+        lr_generator=falling("coopnets", 1e-3),
+        optimizer=lambda p, lr: torch.optim.Adam(p, lr, **NO_MOMENTUM),
+    )
+
+    def noisy(n: int) -> Tensor:
+        """With the noise of the decoder, so that it can match them."""
+        some = x[torch.randint(len(x), (n,))]
+        return some + 0.1 * torch.randn_like(some)
+
+    seconds = learn("coopnets", method, noisy, 32)
+    g = method.generator
+    yield Found("decoder", draws(lambda n: g(g.latent(n))), seconds)
+    yield Found("after 15 steps", draws(method.sample), seconds)
+
+
+def inference(x: Tensor, test: Tensor) -> Iterator[Found]:
+    chain = el.Chain(el.ula, n_steps=25, step_size=0.08)
+    method = el.ShortRunInference(
+        decoder(0.3),
+        chain=chain,
+        entropy="conditional",
+        lr=falling("inference", 1e-3),
+    )
+    seconds = learn("inference", method, x, 100)
+    g = method.generator
+    yield Found(
+        "decoder at N(0, I)", draws(lambda n: g(g.latent(n))), seconds
+    )
+    codes = method.infer(test)
+    images = g(codes).detach()
+    yield Found(
+        "decoder at short runs", images, seconds, square(images - test)
+    )
+    yield fill(g, chain, test, "filled in", seconds)
+    encoder = nn.Sequential(
+        nn.Flatten(), nn.Linear(784, 512), nn.SiLU(), nn.Linear(512, 64)
+    )
+    el.seed(0)
+    vae = el.VAE(
+        decoder(0.3),
+        el.posteriors.GaussianPosterior(encoder, 32),
+        lr=falling("VAE", 1e-3),
+    )
+    seconds = learn("VAE", vae, x, 100)
+    g = vae.generator
+    yield Found("VAE at N(0, I)", draws(lambda n: g(g.latent(n))), seconds)
+    codes = vae.posterior.sample(test)[0]
+    images = g(codes).detach()
+    yield Found("VAE at its codes", images, seconds, square(images - test))
+    yield fill(g, chain, test, "filled in by the VAE's decoder", seconds)
+
+
+def fill(g, chain: el.Chain, x: Tensor, title: str, s: float) -> Found:
+    """Lower halves that are the mean of ten, decoded at short runs from
+    the upper ones. The error is that of the lower ones."""
+    method = el.ShortRunInference(g, chain=chain, entropy="conditional")
+    seen = torch.ones(PIXELS, dtype=torch.bool)
+    seen[:, SIZE // 2 :] = False
+    guesses = [g(method.infer(x, mask=seen)).detach() for _ in range(10)]
+    filled = torch.where(seen, x, torch.stack(guesses).mean(0))
+    return Found(title, filled, s, square((filled - x)[:, ~seen]))
+
+
+def square(x: Tensor) -> float:
+    return x.square().mean().item()
+
+
+RUNS = {
+    "short-run": short_run,
+    "coopnets": coopnets,
+    "inference": inference,
+}
+
+
+def run(name: str) -> dict:
+    """Train, judge and draw one of the runs."""
+    x, test, other, net = images_and_judge(SIZE)
+    found = [Found("other test images", other, 0.0)]
+    el.seed(0)
+    found += list(RUNS[name](x, test))
+    rows = []
+    for title, images, seconds, error in found:
+        row = {"images": title, "n": len(images)}
+        if len(images) == JUDGED:
+            row |= judge(test, images, net, 0)
+        if error is not None:
+            row["squared error"] = round(error, 4)
+        row["largest |pixel|"] = round(images.abs().max().item(), 2)
+        rows.append(row | {"seconds": round(seconds)})
+        print(rows[-1], flush=True)
+    draw(name, [Found("test images", test, 0.0), *found[1:]])
+    made = {
+        "date": str(date.today()),
+        "machine": "one thread of a shared x86-64 with 2 cores",
+        "torch": torch.__version__,
+    }
+    return {"made": made, "rows": rows}
+
+
+def draw(name: str, found: list[Found]) -> None:
+    """Strips of images, one below the other."""
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    fig, axes = plt.subplots(
+        len(found), figsize=(4.2, 0.85 * len(found)), layout="constrained"
+    )
+    for ax, one in zip(axes, found, strict=True):
+        viz.image_grid(one.images[:SHOWN], ax, n_cols=15, title=one.title)
+    fig.savefig(PICTURES / f"{name}.png", dpi=150)
+    plt.close(fig)
+
+
+def stored() -> dict:
+    """The file: setting, and the rows of each run."""
+    return json.loads(FILE.read_text("utf-8"))
+
+
+def main(argv: list[str]) -> None:
+    torch.set_num_threads(1)
+    for name in argv or RUNS:
+        found = run(name)
+        # read late: another run may have been stored meanwhile
+        runs = stored()["runs"] if FILE.exists() else {}
+        table = {"setting": SETTING, "runs": runs | {name: found}}
+        FILE.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
