@@ -86,11 +86,12 @@ FORMULA = r"""async () => {
   window.dispatchEvent(new Event("resize"));
 }"""
 INLINE = r"""async () => {
-  const text = document.createElement("p");
+  const text = Object.assign(document.createElement("p"), { id: "planted" });
   text.textContent = "\\(" + "\\alpha + ".repeat(12) + "\\beta \\)";
-  document.querySelector("article").append(text);
+  const size = document.createElement("style"); // which formulas.js cannot undo
+  size.textContent = "#planted mjx-container { font-size: 20px !important; white-space: nowrap; }";
+  document.querySelector("article").append(size, text);
   await MathJax.typesetPromise([text]);
-  text.querySelector("mjx-container").style.setProperty("font-size", "20px", "important");
 }"""
 ADD = """(html) => document.querySelector("article").insertAdjacentHTML("beforeend", html)"""
 FIGURE = """() => {
