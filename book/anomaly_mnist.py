@@ -19,7 +19,6 @@ import json
 import pathlib
 import sys
 import time
-from datetime import date
 from itertools import product
 
 import torch
@@ -27,6 +26,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 import ebmlearn as el
+from latent_mnist import made
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 DIGITS, SEEDS = (1, 4, 5, 7, 9), (0, 1, 2)
@@ -167,11 +167,7 @@ def main(argv: list[str]) -> None:
             print(name, run(name, x, y, int(argv[0]), int(argv[1])))
         return
     table = {
-        "made": {
-            "date": str(date.today()),
-            "machine": "one thread of a shared x86-64 with 2 cores",
-            "torch": torch.__version__,
-        },
+        "made": made(),
         "setting": SETTING,
         "runs": [],
     }

@@ -183,6 +183,15 @@ def judge(x_test: Tensor, images: Tensor, net, seed: int) -> dict:
     }
 
 
+def made() -> dict[str, str]:
+    """When and on what a table was made."""
+    return {
+        "date": str(date.today()),
+        "machine": "one thread of a shared x86-64 with 2 cores",
+        "torch": torch.__version__,
+    }
+
+
 def pack(x: Tensor) -> str:
     """Images as hexadecimal grey values, two digits a pixel."""
     grey = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
@@ -212,11 +221,7 @@ def main(argv: list[str]) -> None:
         run(int(argv[0]))
         return
     table = {
-        "made": {
-            "date": str(date.today()),
-            "machine": "one thread of a shared x86-64 with 2 cores",
-            "torch": torch.__version__,
-        },
+        "made": made(),
         "setting": SETTING,
         "runs": [],
         "shown": {},

@@ -17,7 +17,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterator
-from datetime import date
+from functools import partial
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 import ebmlearn as el
 from ebmlearn import nets, viz
-from latent_mnist import JUDGED, images_and_judge, judge
+from latent_mnist import JUDGED, images_and_judge, judge, made
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 PICTURES = FILE.parent / "_static" / "long_runs"
@@ -54,7 +54,6 @@ SETTING = {
     "VAE": "the same decoder and rate, and an encoder 784-512-64",
     "judged by": f"{JUDGED} draws and as many test images",
 }
-NO_MOMENTUM = {"betas": (0.0, 0.999)}
 
 
 class Found(NamedTuple):
@@ -113,10 +112,21 @@ def longer(method: el.MaximumLikelihood, x: Tensor, s: float) -> Found:
     return Found("2,000 steps from test images", ends, s, square(ends - x))
 
 
-def draws(sample, n: int = JUDGED) -> Tensor:
+def draws(sample) -> Tensor:
     """In parts, since a chain keeps more than its images."""
-    parts = [sample(200) for _ in range(0, n, 200)]
-    return torch.cat(parts)[:n].detach()
+    parts = [sample(200) for _ in range(0, JUDGED, 200)]
+    return torch.cat(parts)[:JUDGED].detach()
+
+
+def decoded(g: nets.MLPGenerator) -> Tensor:
+    """Images at latents of N(0, I)."""
+    return draws(lambda n: g(g.latent(n)))
+
+
+def again(title: str, g, codes: Tensor, x: Tensor, s: float) -> Found:
+    """Images at their codes."""
+    images = g(codes).detach()
+    return Found(title, images, s, square(images - x))
 
 
 def coopnets(x: Tensor, test: Tensor) -> Iterator[Found]:
@@ -126,7 +136,7 @@ def coopnets(x: Tensor, test: Tensor) -> Iterator[Found]:
         chain=COOL.replace(n_steps=15),
         lr_energy=falling("coopnets", 3e-4),
         lr_generator=falling("coopnets", 1e-3),
-        optimizer=lambda p, lr: torch.optim.Adam(p, lr, **NO_MOMENTUM),
+        optimizer=partial(torch.optim.Adam, betas=(0.0, 0.999)),
     )
 
     def noisy(n: int) -> Tensor:
@@ -136,7 +146,7 @@ def coopnets(x: Tensor, test: Tensor) -> Iterator[Found]:
 
     seconds = learn("coopnets", method, noisy, 32)
     g = method.generator
-    yield Found("decoder", draws(lambda n: g(g.latent(n))), seconds)
+    yield Found("decoder", decoded(g), seconds)
     yield Found("after 15 steps", draws(method.sample), seconds)
 
 
@@ -150,14 +160,9 @@ def inference(x: Tensor, test: Tensor) -> Iterator[Found]:
     )
     seconds = learn("inference", method, x, 100)
     g = method.generator
-    yield Found(
-        "decoder at N(0, I)", draws(lambda n: g(g.latent(n))), seconds
-    )
+    yield Found("decoder at N(0, I)", decoded(g), seconds)
     codes = method.infer(test)
-    images = g(codes).detach()
-    yield Found(
-        "decoder at short runs", images, seconds, square(images - test)
-    )
+    yield again("decoder at short runs", g, codes, test, seconds)
     yield fill(g, chain, test, "filled in", seconds)
     encoder = nn.Sequential(
         nn.Flatten(), nn.Linear(784, 512), nn.SiLU(), nn.Linear(512, 64)
@@ -170,10 +175,9 @@ def inference(x: Tensor, test: Tensor) -> Iterator[Found]:
     )
     seconds = learn("VAE", vae, x, 100)
     g = vae.generator
-    yield Found("VAE at N(0, I)", draws(lambda n: g(g.latent(n))), seconds)
+    yield Found("VAE at N(0, I)", decoded(g), seconds)
     codes = vae.posterior.sample(test)[0]
-    images = g(codes).detach()
-    yield Found("VAE at its codes", images, seconds, square(images - test))
+    yield again("VAE at its codes", g, codes, test, seconds)
     yield fill(g, chain, test, "filled in by the VAE's decoder", seconds)
 
 
@@ -216,12 +220,7 @@ def run(name: str) -> dict:
         rows.append(row | {"seconds": round(seconds)})
         print(rows[-1], flush=True)
     draw(name, [Found("test images", test, 0.0), *found[1:]])
-    made = {
-        "date": str(date.today()),
-        "machine": "one thread of a shared x86-64 with 2 cores",
-        "torch": torch.__version__,
-    }
-    return {"made": made, "rows": rows}
+    return {"made": made(), "rows": rows}
 
 
 def draw(name: str, found: list[Found]) -> None:

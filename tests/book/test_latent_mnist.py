@@ -1,22 +1,17 @@
 """The script behind chapter 14's table of images: what is stored, and how images are packed."""
 
-import importlib.util
+import importlib
 import json
-from pathlib import Path
 
 import pytest
 import torch
 
-BOOK = Path(__file__).resolve().parents[2] / "book"
 pytest.importorskip("sklearn")
 
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("latent_mnist", BOOK / "latent_mnist.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("latent_mnist")
 
 
 def test_packed_images_come_back_in_order_and_to_half_a_grey_level(script):

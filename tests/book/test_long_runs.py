@@ -1,20 +1,17 @@
 """The script behind the pictures of MNIST at 28 x 28: what a run makes, and what is stored."""
 
+import importlib
 import json
-from pathlib import Path
 
 import pytest
 import torch
-from test_notebooks import load
 
-BOOK = Path(__file__).resolve().parents[2] / "book"
 pytest.importorskip("sklearn")
 
 
 @pytest.fixture
-def script(monkeypatch):
-    monkeypatch.syspath_prepend(BOOK)  # it imports another one
-    return load("long_runs", BOOK / "long_runs.py")
+def script():
+    return importlib.import_module("long_runs")
 
 
 def test_the_stored_table_says_how_each_run_was_made_and_has_its_picture(script):

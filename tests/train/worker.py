@@ -172,9 +172,12 @@ def resumed(folder, accelerator):
     checkpoint.save(folder / f"resumed{rank}.pt", state)
 
 
+SCENARIOS = {run.__name__: run for run in (calm, refusals, killed, resumed)}
+
+
 def begin(scenario, folder):
     torch.set_num_threads(1)
-    globals()[scenario](Path(folder), Accelerator(cpu=True))
+    SCENARIOS[scenario](Path(folder), Accelerator(cpu=True))
     torch.distributed.destroy_process_group()
 
 
