@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.energy import Energy
+from ebmlearn.energy.base import calls_forward_only
 from ebmlearn.nets.generator import GaussianGenerator, MLPGenerator
 from ebmlearn.nets.mlp import MLPEnergy
 
@@ -83,10 +84,35 @@ class ConditionalEnergy(nn.Module):
 
     def given(self, c: Tensor) -> Energy:
         """The energy of ``x`` for conditions ``(B, *condition)``, one for each row of ``x``."""
-        return lambda x: self(x, c)
+        return _GivenEnergy(self, c)
 
     def extra_repr(self) -> str:
         return f"condition_shape={self.condition_shape}, reference_std={self.reference_std}"
+
+
+class _GivenEnergy:
+    """A conditional energy whose conditions are chosen, with the closed form of its net."""
+
+    def __init__(self, whole: ConditionalEnergy, c: Tensor) -> None:
+        self.whole, self.c = whole, c
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.whole(x, self.c)
+
+    def value_and_slope(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
+        """As `MLPEnergy.value_and_slope <ebmlearn.nets.MLPEnergy.value_and_slope>`, for the part of ``x``."""
+        whole = self.whole
+        if not calls_forward_only(whole):
+            return None
+        found = whole.net.value_and_slope(beside(x, self.c, whole.condition_shape))
+        if found is None:
+            return None
+        point = x.flatten(1)
+        value, slope = found[0], found[1][:, : point.shape[1]]
+        if whole.reference_std is not None:
+            value = value + 0.5 * point.square().sum(1) / whole.reference_std**2
+            slope = slope + point * (1 / whole.reference_std**2)
+        return value, slope.view_as(x)
 
 
 class ConditionalGenerator(nn.Module):
