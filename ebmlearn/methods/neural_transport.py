@@ -19,6 +19,8 @@ The Jacobian cancels. In ``z`` the model has the density ``exp(-T(g(z))) q(g(z))
 no determinant in ``U``. It is also ``Z = E_q exp(-T)``, a mean over exact samples of the flow.
 
 Algorithm, one iteration on a batch of ``B`` data, with a flow that was fitted before and stays as it is:
+    0. Add the noise of dequantisation, if any. In the first ``warmup`` iterations the flow is still to be
+       fitted: one optimiser step down ``mean -log q(x⁺)``, and no other line.
     1. Start ``B`` chains in the latent space: at ``N(0, I)``, or where they last stopped.
     2. K steps of a chain on ``U`` to ``z``; hand the ends back to the start.
     3. Carry them to the data: ``x⁻ = g(z)``.
@@ -27,7 +29,8 @@ Algorithm, one iteration on a batch of ``B`` data, with a flow that was fitted b
 
 Differences from the paper: where its chains start could not be established, so that it is an argument here.
 It decides everything: from fresh noise the chains are short runs, and the tilt becomes what carries them in
-K steps, however well they would mix. There is no official code.
+K steps, however well they would mix. ``warmup`` fits the flow in the same run, for large settings; elsewhere
+`FlowLikelihood <ebmlearn.methods.FlowLikelihood>` does it before. There is no official code.
 """
 
 from collections.abc import Callable
@@ -49,19 +52,24 @@ class NeuralTransport(Method):
 
     Args:
         tilt: The net to train, ``(B, *event)`` to ``(B,)``. At 0 the model is the flow.
-        flow: The flow, fitted before; its weights are frozen here.
+        flow: The flow, fitted before; its weights are frozen here, unless there is a ``warmup``.
         start: Where chains start, in the latent space: `ReplayBuffer(torch.randn(n, *event))
             <ebmlearn.sample.ReplayBuffer>` or `NoiseStart("normal", event_shape=event)
             <ebmlearn.sample.NoiseStart>`.
         chain: The chain on ``U``, of any kernel, such as `Chain(hmc, n_steps=10, step_size=0.25,
             n_leapfrog=3) <ebmlearn.sample.Chain>`.
+        warmup: Iterations at first, >= 0, in which the flow alone learns, by likelihood.
+        bin_width: Distance of the levels of data that have some, such as 2/255 for 8 bits in [-1, 1]; uniform
+            noise of this width makes a density of them. 0 for data that are continuous.
         lr: Learning rate of the tilt, a number or a schedule of the number of updates.
-        optimizer: ``factory(parameters, lr=...)``.
+        lr_flow: Learning rate of the flow in the warm-up, likewise.
+        optimizer: ``factory(parameters, lr=...)``, for either.
         ema: Decay of the moving average of the tilt's weights, in ``averages["tilt"]``; None: no average.
         diagnostic: The diagnostic of the chains that `step` reports under its own name, in units of ``z``.
 
     Raises:
-        ValueError: If the flow is not invertible to 1e-4 at draws of ``N(0, I)``.
+        ValueError: If the flow is not invertible to 1e-4 at draws of ``N(0, I)``, or a setting is out of its
+            range.
         TypeError: If the kernel has no use for an energy.
     """
 
@@ -72,17 +80,25 @@ class NeuralTransport(Method):
         start: Start,
         *,
         chain: Chain,
+        warmup: int = 0,
+        bin_width: float = 0.0,
         lr: float | Schedule = 1e-3,
+        lr_flow: float | Schedule = 1e-3,
         optimizer: OptimizerFactory = torch.optim.Adam,
         ema: float | None = None,
         diagnostic: Callable[[State, Info], Tensor] = squared_jump,
     ) -> None:
         super().__init__()
+        if warmup < 0 or not bin_width >= 0:
+            raise ValueError(f"expected warmup >= 0 and bin_width >= 0; got {warmup} and {bin_width}")
         check_inverse(flow)
         chain.kernel(lambda z: z.sum(1))  # refuses here what takes no plain function, not at the first step
-        self.tilt, self.flow, self.start = tilt, flow.requires_grad_(False), start
+        self.tilt, self.flow, self.start = tilt, flow.requires_grad_(warmup > 0), start
         self.chain, self.diagnostic = chain, diagnostic
+        self.warmup, self.bin_width = warmup, float(bin_width)
         self.add_optimizer("tilt", tilt.parameters(), lr, optimizer)
+        if warmup:
+            self.add_optimizer("flow", flow.parameters(), lr_flow, optimizer)
         self.add_average("tilt", tilt, ema)
 
     def energy(self, x: Tensor) -> Tensor:
@@ -122,24 +138,51 @@ class NeuralTransport(Method):
         n_effective = (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp()
         return importance_log_z(lambda x: -log_weight - log_q, x, log_q), n_effective
 
+    def fit_flow(self, x_data: Tensor) -> None:
+        """Line 0: one step of likelihood on data ``(B, *event)``; the last one checks the flow's inverse.
+
+        Raises:
+            ValueError: If the flow is not invertible to 1e-4 in the end.
+        """
+        self.update("flow", -self.flow.log_prob(x_data).mean())
+        if self.updates["flow"] == self.warmup:
+            check_inverse(self.flow)
+
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
 
         Returns:
             ``energy_gap``, the loss of line 4, in nats, and the recorded
-            diagnostic, ``squared_jump`` in units of z² by default.
+            diagnostic, ``squared_jump`` in units of z² by default; both
+            are 0 in the warm-up. ``nll``, the flow's mean negative
+            log-likelihood of the batch before the step, in nats.
         """
+        # 0. dequantisation; the flow, in the warm-up
+        x_data = batch
+        if self.bin_width > 0:
+            x_data = batch + self.bin_width * (torch.rand_like(batch) - 0.5)
+        with torch.no_grad():
+            nll = -self.flow.log_prob(x_data).mean()
+        if self.updates.get("flow", 0) < self.warmup:
+            self.fit_flow(x_data)
+            still = torch.zeros_like(nll)
+            name = self.diagnostic.__name__
+            return {"energy_gap": still, name: still, "nll": nll}
         # 1. starts
-        z = self.start.draw(batch)
+        z = self.start.draw(x_data)
         # 2. chains in the latent space
         z, kept = self.chain(self.latent_energy, z, keep=self.diagnostic)
         self.start.store(z)
         # 3. to the data
         x_model = self.generate(z)
         # 4. tilt
-        gap = ml_gap(self.tilt, batch, x_model)
+        gap = ml_gap(self.tilt, x_data, x_model)
         self.update("tilt", gap)
-        return {"energy_gap": gap.detach(), self.diagnostic.__name__: kept.mean()}
+        return {
+            "energy_gap": gap.detach(),
+            self.diagnostic.__name__: kept.mean(),
+            "nll": nll,
+        }
 
 
 @torch.no_grad()

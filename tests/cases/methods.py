@@ -197,8 +197,17 @@ METHODS = {
         points(),
     ),
     "neural transport, fresh": Case(
-        lambda: NeuralTransport(ConvEnergy(1, 8, (4, 8)), bent_glow(), NoiseStart("normal"), chain=SHORT),
+        lambda: NeuralTransport(
+            ConvEnergy(1, 8, (4, 8)),
+            bent_glow(),
+            NoiseStart("normal"),
+            chain=SHORT,
+            warmup=2,
+            bin_width=2 / 255,
+            lr_flow=inverse(1e-3, 1),
+        ),
         images(),
+        steps=4,
     ),
     "latent prior": Case(
         lambda: LatentPrior(

@@ -133,6 +133,38 @@ def test_samples_are_carried_from_the_latent_space():
     assert not x.requires_grad
 
 
+def test_a_warm_up_fits_the_flow_as_its_likelihood_does_and_then_the_tilt_alone_moves():
+    x = 1.5 * torch.randn(64, 1).double() + 2
+    flow, alone = Scale().double(), Scale().double()
+    how = {"optimizer": torch.optim.SGD}
+    method = NeuralTransport(
+        MLPEnergy(1, (4,)).double(),
+        flow,
+        NoiseStart("normal"),
+        chain=SHORT,
+        warmup=5,
+        lr_flow=0.1,
+        **how,
+    )
+    fitted, tilt = FlowLikelihood(alone, lr=0.1, **how), [p.clone() for p in method.tilt.parameters()]
+    for _ in range(5):
+        assert method.step(x)["nll"].item() == pytest.approx(fitted.step(x)["nll"].item())
+    assert flow.shift.item() == pytest.approx(alone.shift.item()) and flow.shift.item() > 0.3
+    assert all(torch.equal(a, b) for a, b in zip(method.tilt.parameters(), tilt, strict=True))
+    method.step(x)
+    assert torch.equal(flow.shift, alone.shift) and method.updates == {"tilt": 1, "flow": 5}
+
+
+def test_a_flow_that_a_warm_up_has_spoiled_is_refused():
+    method = NeuralTransport(
+        MLPEnergy(1), flow := Scale(), NoiseStart("normal"), chain=SHORT, warmup=2, lr_flow=1e-9
+    )
+    method.step(torch.zeros(4, 1))
+    flow.wrong = 1.0
+    with pytest.raises(ValueError, match=r"misses draws of N\(0, I\) by up to 1; expected at most 1e-4"):
+        method.step(torch.zeros(4, 1))
+
+
 # the flow's likelihood
 
 
@@ -191,6 +223,12 @@ def test_the_check_of_a_flow_draws_nothing_from_the_global_generator():
     [
         ({"chain": Chain(gibbs, n_steps=1)}, TypeError, "no method gibbs_sweep"),
         ({"chain": SHORT, "ema": 2.0}, ValueError, r"decay is 2\.0"),
+        (
+            {"chain": SHORT, "warmup": -1},
+            ValueError,
+            r"expected warmup >= 0 and bin_width >= 0; got -1 and 0",
+        ),
+        ({"chain": SHORT, "bin_width": -1.0}, ValueError, r"got 0 and -1\.0"),
     ],
 )
 def test_bad_settings_are_refused_before_the_first_step(settings, error, message):
