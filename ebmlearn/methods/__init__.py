@@ -7,7 +7,6 @@ from ebmlearn.methods.dual_mcmc import DualMCMC
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
 from ebmlearn.methods.fisher_critic import FisherCritic
 from ebmlearn.methods.flow_contrastive import FlowContrastive
-from ebmlearn.methods.flow_likelihood import FlowLikelihood
 from ebmlearn.methods.latent_prior import LatentPrior
 from ebmlearn.methods.maximum_likelihood import MaximumLikelihood
 from ebmlearn.methods.nce import NCE
@@ -29,7 +28,6 @@ __all__ = [
     "ExactLikelihood",
     "FisherCritic",
     "FlowContrastive",
-    "FlowLikelihood",
     "LatentPrior",
     "MaximumLikelihood",
     "NeuralTransport",

@@ -30,7 +30,7 @@ Algorithm, one iteration on a batch of ``B`` data, with a flow that was fitted b
 Differences from the paper: where its chains start could not be established, so that it is an argument here.
 It decides everything: from fresh noise the chains are short runs, and the tilt becomes what carries them in
 K steps, however well they would mix. ``warmup`` fits the flow in the same run, for large settings; elsewhere
-`FlowLikelihood <ebmlearn.methods.FlowLikelihood>` does it before. There is no official code.
+`ExactLikelihood(flow, lambda q: q.log_z) <ebmlearn.methods.ExactLikelihood>` does it before. There is no official code.
 """
 
 from collections.abc import Callable

@@ -20,7 +20,6 @@ from ebmlearn.methods import (
     ExactLikelihood,
     FisherCritic,
     FlowContrastive,
-    FlowLikelihood,
     LatentPrior,
     MaximumLikelihood,
     NeuralTransport,
@@ -181,9 +180,6 @@ METHODS = {
             n_x_chains=2,
         ),
         images(),
-    ),
-    "flow likelihood": Case(
-        lambda: FlowLikelihood(bent_flow((1, 8, 8)), bin_width=2 / 255, ema=0.9), images()
     ),
     "neural transport": Case(
         lambda: NeuralTransport(

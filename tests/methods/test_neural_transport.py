@@ -17,7 +17,7 @@ from torch import nn
 
 from ebmlearn import seed
 from ebmlearn.evaluate import exact
-from ebmlearn.methods import FlowLikelihood, NeuralTransport
+from ebmlearn.methods import ExactLikelihood, NeuralTransport
 from ebmlearn.nets import Flow, LinearEnergy, MLPEnergy
 from ebmlearn.sample import Chain, NoiseStart, ReplayBuffer, gibbs, hmc, langevin, ula
 
@@ -146,7 +146,8 @@ def test_a_warm_up_fits_the_flow_as_its_likelihood_does_and_then_the_tilt_alone_
         lr_flow=0.1,
         **how,
     )
-    fitted, tilt = FlowLikelihood(alone, lr=0.1, **how), [p.clone() for p in method.tilt.parameters()]
+    fitted = ExactLikelihood(alone, lambda q: q.log_z, lr=0.1, **how)
+    tilt = [p.clone() for p in method.tilt.parameters()]
     for _ in range(5):
         assert method.step(x)["nll"].item() == pytest.approx(fitted.step(x)["nll"].item())
     assert flow.shift.item() == pytest.approx(alone.shift.item()) and flow.shift.item() > 0.3
@@ -163,39 +164,6 @@ def test_a_flow_that_a_warm_up_has_spoiled_is_refused():
     flow.wrong = 1.0
     with pytest.raises(ValueError, match=r"misses draws of N\(0, I\) by up to 1; expected at most 1e-4"):
         method.step(torch.zeros(4, 1))
-
-
-# the flow's likelihood
-
-
-def test_the_likelihood_of_a_scale_ends_at_mean_and_deviation():
-    """The maximum of a Gaussian's likelihood, to rounding; the loss there is its entropy."""
-    flow, x = Scale().double(), 1.5 * torch.randn(64, 1).double() + 2
-    method = FlowLikelihood(flow, lr=0.1, optimizer=torch.optim.SGD)
-    for _ in range(500):
-        metrics = method.step(x)
-    deviation = x.std(correction=0).item()
-    assert flow.shift.item() == pytest.approx(x.mean().item(), abs=1e-6)
-    assert flow.log_scale.exp().item() == pytest.approx(deviation, abs=1e-6)
-    assert metrics["nll"].item() == pytest.approx(0.5 * math.log(2 * math.pi * math.e * deviation**2))
-
-
-@pytest.mark.statistical
-def test_dequantisation_adds_uniform_noise_of_the_bins_width():
-    """At x = 0 the loss of N(0, 1) rises by half the noise's variance, w²/12."""
-    n, width = 100_000, 1.5
-    method = FlowLikelihood(Scale(), bin_width=width, lr=1e-9)
-    loss = method.step(torch.zeros(n, 1))["nll"].item()
-    spread = math.sqrt((width**4 / 80 - width**4 / 144) / 4 / n)
-    assert abs(loss - 0.5 * math.log(2 * math.pi) - width**2 / 24) < 5 * spread
-
-
-def test_samples_of_the_fit_are_those_of_the_flow():
-    flow = Scale(1.0, 0.3)
-    seed(0)
-    wanted = flow.sample(5)
-    seed(0)
-    assert torch.equal(FlowLikelihood(flow).sample(5), wanted)
 
 
 # settings
@@ -234,11 +202,6 @@ def test_the_check_of_a_flow_draws_nothing_from_the_global_generator():
 def test_bad_settings_are_refused_before_the_first_step(settings, error, message):
     with pytest.raises(error, match=message):
         NeuralTransport(MLPEnergy(1), Scale(), NoiseStart("normal"), **settings)
-
-
-def test_bins_of_negative_width_are_refused():
-    with pytest.raises(ValueError, match=r"bin_width is -0\.1; expected a number >= 0"):
-        FlowLikelihood(Scale(), bin_width=-0.1)
 
 
 def test_latents_of_another_size_are_refused():
