@@ -30,7 +30,8 @@ Algorithm, one iteration on a batch of ``B`` data, with a flow that was fitted b
 Differences from the paper: where its chains start could not be established, so that it is an argument here.
 It decides everything: from fresh noise the chains are short runs, and the tilt becomes what carries them in
 K steps, however well they would mix. ``warmup`` fits the flow in the same run, for large settings; elsewhere
-`ExactLikelihood(flow, lambda q: q.log_z) <ebmlearn.methods.ExactLikelihood>` does it before. There is no official code.
+`ExactLikelihood(flow, lambda q: q.log_z) <ebmlearn.methods.ExactLikelihood>` does it before. There is no
+official code.
 """
 
 from collections.abc import Callable
@@ -138,15 +139,17 @@ class NeuralTransport(Method):
         n_effective = (2 * log_weight.logsumexp(0) - (2 * log_weight).logsumexp(0)).exp()
         return importance_log_z(lambda x: -log_weight - log_q, x, log_q), n_effective
 
-    def fit_flow(self, x_data: Tensor) -> None:
-        """Line 0: one step of likelihood on data ``(B, *event)``; the last one checks the flow's inverse.
+    def fit_flow(self, nll: Tensor) -> dict[str, Tensor]:
+        """Line 0: one step down the flow's loss ``nll``, shape ``()``; the last one checks its inverse.
 
         Raises:
             ValueError: If the flow is not invertible to 1e-4 in the end.
         """
-        self.update("flow", -self.flow.log_prob(x_data).mean())
+        self.update("flow", nll)
         if self.updates["flow"] == self.warmup:
             check_inverse(self.flow)
+        still = torch.zeros_like(nll)
+        return {"energy_gap": still, self.diagnostic.__name__: still, "nll": nll.detach()}
 
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
@@ -161,13 +164,9 @@ class NeuralTransport(Method):
         x_data = batch
         if self.bin_width > 0:
             x_data = batch + self.bin_width * (torch.rand_like(batch) - 0.5)
-        with torch.no_grad():
-            nll = -self.flow.log_prob(x_data).mean()
+        nll = -self.flow.log_prob(x_data).mean()
         if self.updates.get("flow", 0) < self.warmup:
-            self.fit_flow(x_data)
-            still = torch.zeros_like(nll)
-            name = self.diagnostic.__name__
-            return {"energy_gap": still, name: still, "nll": nll}
+            return self.fit_flow(nll)
         # 1. starts
         z = self.start.draw(x_data)
         # 2. chains in the latent space
@@ -181,7 +180,7 @@ class NeuralTransport(Method):
         return {
             "energy_gap": gap.detach(),
             self.diagnostic.__name__: kept.mean(),
-            "nll": nll,
+            "nll": nll.detach(),
         }
 
 
