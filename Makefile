@@ -72,7 +72,7 @@ nbval: .venv/.ready ## run every chapter and compare with the stored outputs
 short: .venv/.ready ## two chapters under another seed and another arithmetic
 	$(BIN)/python book/shake.py --short
 
-shake: .venv/.ready ## every check under five other seeds and three arithmetics: writes book/shake.json; under an hour
+shake: .venv/.ready ## every check under five other seeds and three arithmetics: writes book/shake.json; about two hours
 	$(BIN)/python book/shake.py --out book/shake.json
 
 # By way of the sdist, so that both are tested and nothing stale in build/ gets in. The environment sees the packages of

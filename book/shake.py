@@ -1,7 +1,7 @@
 """How often does each check hold with other seeds, on other arithmetic?
 
     shake.py                        eight pairs, all chapters, all
-                                    statistical tests: under an hour
+                                    statistical tests: two hours
     shake.py --out book/shake.json  the same, and store the table
     shake.py --short                two chapters, another seed, another
                                     arithmetic; a part of `make test`
