@@ -26,7 +26,7 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 
 import ebmlearn as el
-from latent_mnist import made
+from tables import made, write
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 DIGITS, SEEDS = (1, 4, 5, 7, 9), (0, 1, 2)
@@ -175,7 +175,7 @@ def main(argv: list[str]) -> None:
         who = {"learner": name, "digit": digit, "seed": seed}
         table["runs"].append(who | run(name, x, y, digit, seed))
         print(table["runs"][-1], flush=True)
-    FILE.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    write(FILE, table)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import json
 import pathlib
 import sys
 import time
-from datetime import date
 from functools import cache
 
 import torch
@@ -28,6 +27,7 @@ import ebmlearn as el
 from ebmlearn.evaluate import twosample
 from ebmlearn.evaluate.images import image_distances
 from ebmlearn.methods.classifier import train_classifier
+from tables import made, write
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 SEEDS, SHOWN, JUDGED = (0, 1, 2), 25, 2000
@@ -183,15 +183,6 @@ def judge(x_test: Tensor, images: Tensor, net, seed: int) -> dict:
     }
 
 
-def made() -> dict[str, str]:
-    """When and on what a table was made."""
-    return {
-        "date": str(date.today()),
-        "machine": "one thread of a shared x86-64 with 2 cores",
-        "torch": torch.__version__,
-    }
-
-
 def pack(x: Tensor) -> str:
     """Images as hexadecimal grey values, two digits a pixel."""
     grey = ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
@@ -231,7 +222,7 @@ def main(argv: list[str]) -> None:
         table["runs"] += rows
         if seed == SEEDS[0]:
             table["shown"] = {k: pack(v) for k, v in shown.items()}
-    FILE.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+    write(FILE, table)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,8 @@ from torch import Tensor, nn
 
 import ebmlearn as el
 from ebmlearn import nets, viz
-from latent_mnist import JUDGED, images_and_judge, judge, made
+from latent_mnist import JUDGED, images_and_judge, judge
+from tables import made, write
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 PICTURES = FILE.parent / "_static" / "long_runs"
@@ -247,7 +248,7 @@ def main(argv: list[str]) -> None:
         # read late: another run may have been stored meanwhile
         runs = stored()["runs"] if FILE.exists() else {}
         table = {"setting": SETTING, "runs": runs | {name: found}}
-        FILE.write_text(json.dumps(table, indent=1) + "\n", "utf-8")
+        write(FILE, table)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,20 @@
 from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
+from ebmlearn.methods.dual_mcmc import DualMCMC
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
 from ebmlearn.methods.fisher_critic import FisherCritic
 from ebmlearn.methods.flow_contrastive import FlowContrastive
 from ebmlearn.methods.latent_prior import LatentPrior
 from ebmlearn.methods.maximum_likelihood import MaximumLikelihood
 from ebmlearn.methods.nce import NCE
+from ebmlearn.methods.neural_transport import NeuralTransport
 from ebmlearn.methods.score_matching import ScoreMatching
 from ebmlearn.methods.short_run import ShortRunGenerator
 from ebmlearn.methods.short_run_inference import ShortRunInference
 from ebmlearn.methods.vae import VAE
 from ebmlearn.methods.vages import VaGES
+from ebmlearn.methods.variational_teaching import VariationalTeaching
 
 __all__ = [
     "NCE",
@@ -21,13 +24,16 @@ __all__ = [
     "BiSM",
     "Classification",
     "CoopNets",
+    "DualMCMC",
     "ExactLikelihood",
     "FisherCritic",
     "FlowContrastive",
     "LatentPrior",
     "MaximumLikelihood",
+    "NeuralTransport",
     "ScoreMatching",
     "ShortRunGenerator",
     "ShortRunInference",
     "VaGES",
+    "VariationalTeaching",
 ]

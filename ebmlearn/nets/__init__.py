@@ -2,6 +2,7 @@
 
 from ebmlearn.nets.attention import NonLocalEnergy
 from ebmlearn.nets.classifier import Classifier
+from ebmlearn.nets.conditional import ConditionalEnergy, ConditionalGenerator, beside
 from ebmlearn.nets.conv import ConvEnergy
 from ebmlearn.nets.conv_generator import ConvGenerator
 from ebmlearn.nets.conv_ladder import ConvLadderGenerator
@@ -20,6 +21,8 @@ from ebmlearn.nets.text import TextGenerator
 __all__ = [
     "EBLVM",
     "Classifier",
+    "ConditionalEnergy",
+    "ConditionalGenerator",
     "ConvEncoder",
     "ConvEnergy",
     "ConvGenerator",
@@ -39,4 +42,5 @@ __all__ = [
     "RealNVP",
     "ResidualFeatures",
     "TextGenerator",
+    "beside",
 ]

@@ -7,11 +7,12 @@ flow by ``h``, by ``v`` and by the parameters of the family.
 
 from ebmlearn.posteriors._base import JointEnergy, Posterior, joint_energies
 from ebmlearn.posteriors._binary import BernoulliPosterior, BinaryPosterior, ExactPosterior
-from ebmlearn.posteriors._gaussian import GaussianPosterior
+from ebmlearn.posteriors._gaussian import ConditionalPosterior, GaussianPosterior
 
 __all__ = [
     "BernoulliPosterior",
     "BinaryPosterior",
+    "ConditionalPosterior",
     "ExactPosterior",
     "GaussianPosterior",
     "JointEnergy",

@@ -1,10 +1,12 @@
 """Gaussian posteriors."""
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from ebmlearn.nets import beside
 from ebmlearn.posteriors._base import Posterior, check_draws
 
 
@@ -19,7 +21,7 @@ class GaussianPosterior(Posterior):
         ValueError: If ``latent_dim`` is below 1, or a shape does not fit.
     """
 
-    def __init__(self, net: nn.Module, latent_dim: int) -> None:
+    def __init__(self, net: Callable[[Tensor], Tensor], latent_dim: int) -> None:
         super().__init__(latent_dim)
         self.net = net
 
@@ -46,3 +48,31 @@ class GaussianPosterior(Posterior):
     def _mean_log_std(self, v: Tensor) -> tuple[Tensor, Tensor]:
         mean, log_std = self._output(self.net, v, 2 * self.latent_dim).chunk(2, 1)
         return mean, log_std
+
+
+class ConditionalPosterior(nn.Module):
+    """``q(h|v, c) = N(μ(v, c), diag s(v, c)²)``: one Gaussian posterior for each condition ``c``.
+
+    Args:
+        net: From ``v`` and ``c``, flattened side by side, to ``(B, 2 m)``: the ``m`` means, then the ``m``
+            logs of ``s``.
+        latent_dim: ``m`` >= 1.
+        condition_shape: Shape of one ``c``.
+
+    Raises:
+        ValueError: If ``latent_dim`` is below 1, or a shape does not fit.
+    """
+
+    def __init__(self, net: nn.Module, latent_dim: int, condition_shape: Sequence[int]) -> None:
+        super().__init__()
+        self.latent_dim = GaussianPosterior(
+            net, latent_dim
+        ).latent_dim  # refuses what is no number of latents
+        self.net, self.condition_shape = net, tuple(condition_shape)
+
+    def given(self, c: Tensor) -> GaussianPosterior:
+        """The posterior for conditions ``(B, *condition)``, one for each row of ``v``."""
+        return GaussianPosterior(lambda v: self.net(beside(v, c, self.condition_shape)), self.latent_dim)
+
+    def extra_repr(self) -> str:
+        return f"latent_dim={self.latent_dim}, condition_shape={self.condition_shape}"

@@ -13,11 +13,14 @@ from functools import partial
 from ebmlearn.recipes import anatomy
 from ebmlearn.recipes._base import Recipe
 from ebmlearn.recipes.coopnets import coopnets
+from ebmlearn.recipes.dual_mcmc import dual_mcmc
 from ebmlearn.recipes.flow_contrastive import flow_contrastive
 from ebmlearn.recipes.latent_prior import latent_prior
+from ebmlearn.recipes.neural_transport import neural_transport
 from ebmlearn.recipes.score_matching_latent import score_matching_latent
 from ebmlearn.recipes.short_run import short_run
 from ebmlearn.recipes.short_run_inference import short_run_inference
+from ebmlearn.recipes.variational_teaching import variational_teaching
 
 # The name says the side of the images where a data set comes in several.
 _DATA = {"mnist": "mnist", "cifar10": "cifar10", "celeba64": "celeba"}
@@ -27,7 +30,10 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     **{f"anatomy-convergent-{name}": partial(anatomy.convergent, data) for name, data in _DATA.items()},
     **{f"anatomy-nonconvergent-{name}": partial(anatomy.nonconvergent, data) for name, data in _DATA.items()},
     **{f"coopnets-{name}": partial(coopnets, data) for name, data in _DATA.items()},
+    **{f"variational-teaching-{name}": partial(variational_teaching, data) for name, data in _DATA.items()},
+    **{f"dual-mcmc-{name}": partial(dual_mcmc, data) for name, data in _DATA.items()},
     **{f"fce-{name}": partial(flow_contrastive, data) for name, data in _DATA.items()},
+    **{f"neural-transport-{name}": partial(neural_transport, data) for name, data in _DATA.items()},
     **{f"short-run-inference-{name}": partial(short_run_inference, data) for name, data in _DATA.items()},
     **{f"latent-prior-{name}": partial(latent_prior, data) for name, data in _DATA.items()},
     **{f"bism-{name}": partial(score_matching_latent, "bism", data) for name, data in _DATA.items()},

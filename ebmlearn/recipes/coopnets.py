@@ -100,7 +100,7 @@ def coopnets(data: str, *, smoke: bool = False) -> Recipe:
             std=s.step_size,  # ours, see above
             activation=leaky,
         )
-        _unit_variance(generator)
+        unit_variance(generator)
         return CoopNets(
             DescriptorEnergy(channels, size, s.layers, reference_std=0.016, activation=leaky),  # all three
             generator,
@@ -125,7 +125,7 @@ def coopnets(data: str, *, smoke: bool = False) -> Recipe:
 
 
 @torch.no_grad()
-def _unit_variance(generator: ConvGenerator) -> None:
+def unit_variance(generator: ConvGenerator) -> None:
     """Weights under which each layer starts with a variance of about 1, as with batch normalisation, and an
     image with a deviation of about 0.1. With torch's own start, images of 64 x 64 would depend on the latents
     about as little as on the noise of the chains; a generator whose latents make no difference learns a mean.

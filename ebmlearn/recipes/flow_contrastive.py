@@ -40,15 +40,17 @@ EXPECT = {
 }
 
 
+def warming(t: int, *, warmup: int) -> float:
+    """The rate of the flow at its update ``t``, in the warm-up and after it."""
+    if t >= warmup:
+        return 1e-4  # ours
+    return 1e-3 * min(1, (t + 1) / 8000)  # Glow: 0.001, reached within ten epochs, here of 50,000 images
+
+
 def flow_contrastive(data: str, *, smoke: bool = False) -> Recipe:
     """Flow contrastive estimation on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     n_levels, n_steps, width = (2, 2, 8) if smoke else FLOWS[data]
     warmup, game = (10, 10) if smoke else (WARMUP, GAME)
-
-    def rate(t: int) -> float:
-        if t >= warmup:
-            return 1e-4  # ours
-        return 1e-3 * min(1, (t + 1) / 8000)  # Glow: 0.001, reached within ten epochs, here of 50,000 images
 
     def method(shape: tuple[int, int, int]) -> FlowContrastive:
         channels, size, _ = shape
@@ -60,7 +62,7 @@ def flow_contrastive(data: str, *, smoke: bool = False) -> Recipe:
             warmup=warmup,
             bin_width=2 / 255,  # Glow
             lr_energy=1e-4,  # ours
-            lr_flow=rate,
+            lr_flow=partial(warming, warmup=warmup),
         )
 
     recipe = Recipe(

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ebmlearn.energy import Energy, ExactEnergy, Gaussian
 from ebmlearn.evaluate.exact import Grid
@@ -29,6 +29,7 @@ from ebmlearn.methods import (
 )
 from ebmlearn.nets import MLPEnergy, MLPGenerator, RealNVP
 from ebmlearn.objectives import denoising_score_matching, score_matching
+from ebmlearn.posteriors import GaussianPosterior
 from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, ula
 from ebmlearn.schedules import linear
 from ebmlearn.targets import eight_gaussians, four_weighted_gaussians
@@ -48,6 +49,9 @@ LONG_STEPS = CHAIN.replace(step_size=0.2)
 
 SPREAD = 2.5
 """Standard deviation of noise that covers both targets."""
+
+ADAM = partial(torch.optim.Adam, betas=(0.5, 0.999))
+"""The optimiser of an energy and its companions: a short memory, because each moves the other's aim."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,11 @@ def generator() -> MLPGenerator:
     return MLPGenerator(2, (2,), (64, 64), std=0.3)
 
 
+def encoder() -> GaussianPosterior:
+    """The inference model of all methods that have one, for the generator's two latents."""
+    return GaussianPosterior(nn.Sequential(nn.Linear(2, 64), nn.SiLU(), nn.Linear(64, 4)), 2)
+
+
 def noise() -> Gaussian:
     """Noise that covers both targets."""
     return Gaussian(torch.zeros(2), SPREAD**2 * torch.eye(2))
@@ -134,7 +143,7 @@ def cooperative(target: ExactEnergy, steps: int) -> Method:
         chain=LONG_STEPS,
         lr_energy=linear(2e-3, steps),
         lr_generator=linear(2e-3, steps),
-        optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999)),
+        optimizer=ADAM,
         ema=0.99,
     )
 

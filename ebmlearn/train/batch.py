@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterator
+from types import UnionType
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -93,6 +94,8 @@ def _fits(batch: Batch | None, kind: Any) -> bool:
         return True
     if kind is Tensor:
         return isinstance(batch, Tensor)
+    if isinstance(kind, UnionType):
+        return any(_fits(batch, one) for one in get_args(kind))
     if get_origin(kind) is not tuple:
         return True
     kinds = get_args(kind)
@@ -104,6 +107,8 @@ def _fits(batch: Batch | None, kind: Any) -> bool:
 
 
 def _spell_kind(kind: Any) -> str:
+    if isinstance(kind, UnionType):
+        return " or ".join(map(_spell_kind, get_args(kind)))
     if get_origin(kind) is tuple:
         return f"({', '.join('...' if k is Ellipsis else _spell_kind(k) for k in get_args(kind))})"
     return "a tensor" if kind is Tensor else "a batch"

@@ -8,6 +8,8 @@ import math
 import torch
 
 from ebmlearn.nets import MLPGenerator
+from ebmlearn.posteriors import GaussianPosterior
+from ebmlearn.sample import Chain, Info, Kernel, State
 
 
 def exact_moments(n, d):
@@ -41,6 +43,47 @@ class Scripted(MLPGenerator):
 
     def draw(self, z, generator=None):
         return self(z) + self.std * self.draws.next()
+
+
+class ScriptedPosterior(GaussianPosterior):
+    """``q(z|x) = N(w x, s²)`` of one latent, whose noise is the next column of ``draws``."""
+
+    draws: Draws
+
+    def __init__(self):
+        super().__init__(Affine(), 1)
+
+    def rsample(self, v, n=1, generator=None):
+        mean, log_std = self._mean_log_std(v)
+        return (mean + log_std.exp() * self.draws.next())[None]
+
+
+class Affine(torch.nn.Module):
+    """``x`` to ``(w x, log s)``, shape ``(B, 2)``: with it a loss of the posterior is quadratic in x."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight, self.log_std = (torch.nn.Parameter(torch.zeros(())) for _ in range(2))
+
+    def forward(self, x):
+        return torch.cat([self.weight * x, self.log_std.expand_as(x)], 1)
+
+
+def exact_gaussian(draws):
+    """A chain of one step that ends in the Gaussian whose energy it is given, ``(n, 1)`` to ``(n,)``: the
+    mean and the curvature are read off its values."""
+
+    def kernel(energy):
+        def step(state):
+            one = torch.ones_like(state.x)
+            low, middle, high = energy(-one), energy(0 * one), energy(one)
+            curvature, slope = high + low - 2 * middle, 0.5 * (high - low)
+            z = -slope[:, None] / curvature[:, None] + draws.next() / curvature[:, None].sqrt()
+            return State(z.detach(), t=state.t + 1), Info(state.x)
+
+        return Kernel(State, step, lambda t: 1.0)
+
+    return Chain(kernel, n_steps=1)
 
 
 class FromStarts(MLPGenerator):

@@ -16,18 +16,23 @@ from ebmlearn.methods import (
     BiSM,
     Classification,
     CoopNets,
+    DualMCMC,
     ExactLikelihood,
     FisherCritic,
     FlowContrastive,
     LatentPrior,
     MaximumLikelihood,
+    NeuralTransport,
     ScoreMatching,
     ShortRunInference,
     VaGES,
+    VariationalTeaching,
 )
 from ebmlearn.nets import (
     EBLVM,
     Classifier,
+    ConditionalEnergy,
+    ConditionalGenerator,
     ConvEncoder,
     ConvEnergy,
     ConvGenerator,
@@ -47,8 +52,8 @@ from ebmlearn.objectives import (
     posterior_fisher,
     sliced_score_matching,
 )
-from ebmlearn.posteriors import BernoulliPosterior, GaussianPosterior
-from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, ula
+from ebmlearn.posteriors import BernoulliPosterior, ConditionalPosterior, GaussianPosterior
+from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, hmc, ula
 from ebmlearn.schedules import inverse
 from ebmlearn.train import Batch, Method
 from ebmlearn.train.batch import each
@@ -130,6 +135,75 @@ METHODS = {
             lr_generator=inverse(1e-3, 1),
         ),
         images(),
+    ),
+    "variational teaching": Case(
+        lambda: VariationalTeaching(
+            ConvEnergy(1, 8, (4, 8)),
+            ConvGenerator(3, 1, 8, (8, 4)),
+            GaussianPosterior(ConvEncoder(1, 8, 6, (4, 4)), 3),
+            chain=SHORT,
+            lr_vae=inverse(1e-3, 1),
+            ema=0.9,
+        ),
+        images(),
+    ),
+    "variational teaching, conditional": Case(
+        lambda: VariationalTeaching(
+            ConditionalEnergy((1, 8, 8), (3,), (8,), reference_std=1.0),
+            ConditionalGenerator(2, (1, 8, 8), (3,), (8,)),
+            ConditionalPosterior(nn.Linear(67, 4), 2, (3,)),
+            chain=SHORT,
+        ),
+        (images(), torch.eye(3)[torch.arange(32) % 3]),
+    ),
+    "dual-MCMC teaching": Case(
+        lambda: DualMCMC(
+            MLPEnergy(2, (8,), reference_std=1.0),
+            MLPGenerator(3, (2,), (8,)),
+            GaussianPosterior(nn.Linear(2, 6), 3),
+            chain=SHORT,
+            latent_chain=SHORT,
+            lr_posterior=inverse(1e-3, 1),
+            ema=0.9,
+        ),
+        points(),
+    ),
+    "dual-MCMC teaching, two chains of x": Case(
+        lambda: DualMCMC(
+            ConvEnergy(1, 8, (4, 8)),
+            ConvGenerator(3, 1, 8, (8, 4)),
+            GaussianPosterior(ConvEncoder(1, 8, 6, (4, 4)), 3),
+            chain=SHORT,
+            latent_chain=SHORT,
+            generator_weight=50.0,
+            posterior_weight=0.1,
+            n_x_chains=2,
+        ),
+        images(),
+    ),
+    "neural transport": Case(
+        lambda: NeuralTransport(
+            MLPEnergy(2, (8,)),
+            bent_flow((2,)),
+            ReplayBuffer(torch.randn(40, 2)),
+            chain=Chain(hmc, n_steps=2, step_size=0.2, n_leapfrog=2),
+            lr=inverse(1e-3, 1),
+            ema=0.9,
+        ),
+        points(),
+    ),
+    "neural transport, fresh": Case(
+        lambda: NeuralTransport(
+            ConvEnergy(1, 8, (4, 8)),
+            bent_glow(),
+            NoiseStart("normal"),
+            chain=SHORT,
+            warmup=2,
+            bin_width=2 / 255,
+            lr_flow=inverse(1e-3, 1),
+        ),
+        images(),
+        steps=4,
     ),
     "latent prior": Case(
         lambda: LatentPrior(

@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 import torch
-from exact_noise import Draws, Scripted
+from exact_noise import Draws, Scripted, exact_gaussian
 from methods import recorder
 from scipy.optimize import brentq
 
@@ -19,7 +19,7 @@ from ebmlearn.evaluate import exact
 from ebmlearn.evaluate import linear as linear_model
 from ebmlearn.methods import CoopNets
 from ebmlearn.nets import LinearEnergy, MLPEnergy, MLPGenerator
-from ebmlearn.sample import Chain, Info, Kernel, State, gibbs, hmc, langevin, mala, ula
+from ebmlearn.sample import Chain, gibbs, hmc, langevin, mala, ula
 from ebmlearn.schedules import linear
 from ebmlearn.targets import four_weighted_gaussians
 from ebmlearn.train import fit
@@ -165,25 +165,6 @@ def test_long_chains_with_known_latents_leave_the_generator_nothing():
     assert a == pytest.approx(wanted, abs=1e-3) and a > 0.1
 
 
-def exact_posterior(draws):
-    """One step of an exact kernel: the joint of a linear generator is (x - b z)²/(2τ²) + z²/2 = c - h z +
-    (1 + b²/τ²) z²/2, and its minimum and curvature can be read off its values.
-    """
-
-    def kernel(energy):
-        def step(state):
-            one = torch.ones_like(state.x)
-            low, middle, high = energy(-one), energy(0 * one), energy(one)
-            curvature, slope = high + low - 2 * middle, 0.5 * (high - low)
-            noise = draws.next()
-            z = -slope[:, None] / curvature[:, None] + noise / curvature[:, None].sqrt()
-            return State(z.detach(), t=state.t + 1), Info(state.x)
-
-        return Kernel(State, step, lambda t: 1.0)
-
-    return Chain(kernel, n_steps=1)
-
-
 def five_steps(draws):
     return THREE.replace(n_steps=5, noise=draws.next)
 
@@ -191,7 +172,7 @@ def five_steps(draws):
 @pytest.mark.parametrize(("n_steps", "s"), [(20, 0.1), (3, 0.3)])
 def test_exact_inference_ends_at_the_data_up_to_the_bias_of_ula(n_steps, s):
     """b² = V - τ² for every K, and a = (2/s²)(1 - √(1 - s²/V))."""
-    a, b = train(n_steps, s, latents=exact_posterior, lr_generator=0.9)
+    a, b = train(n_steps, s, latents=exact_gaussian, lr_generator=0.9)
     assert b == pytest.approx(math.sqrt(V - TAU**2), abs=1e-3)
     assert a == pytest.approx(2 / s**2 * (1 - math.sqrt(1 - s**2 / V)), abs=1e-3)
 

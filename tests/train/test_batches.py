@@ -313,6 +313,11 @@ class Labelled(Seen):
         return super().step(batch)
 
 
+class Either(Seen):
+    def step(self, batch: torch.Tensor | tuple[torch.Tensor, torch.Tensor]):
+        return super().step(batch)
+
+
 @pytest.mark.parametrize(
     ("method", "data", "batch_size", "match"),
     [
@@ -341,6 +346,12 @@ class Labelled(Seen):
             "takes ((a tensor, a tensor), a tensor), but the data give ((fl",
         ),
         (Labelled, pair(), 8, "takes ((a tensor, a tensor), a tensor), but the data give (float32"),
+        (
+            Either,
+            (torch.zeros(20, 2), torch.zeros(20), torch.zeros(20)),
+            8,
+            "takes a tensor or (a tensor, a tensor), but the data give (float32 (20, 2), float32 (20,), ",
+        ),
     ],
 )
 def test_data_of_another_structure_than_a_method_takes_are_refused(method, data, batch_size, match):
