@@ -1,12 +1,12 @@
 """Longer runs on MNIST at 28 x 28: long_runs.json and a picture of each.
 
-    python book/long_runs.py                all: 40 minutes of one core
+    python book/long_runs.py                all: 70 minutes of one core
     python book/long_runs.py short-run      one of them, likewise stored
 
-Chapters 5, 6, 8 and 13 show digits of 8 x 8 or 14 x 14 pixels after a
-minute of training. Here the same classes have full images, larger nets
-and four to fifteen minutes each. Every run has one seed. Draws are judged
-as in `latent_mnist`: by a Fréchet distance of features of a small
+Chapters 5, 6, 8 to 10, 12 and 13 show digits of 8 x 8 or 14 x 14 pixels
+after a minute of training. Here the same classes have full images, larger
+nets and four to fifteen minutes each. Every run has one seed. Draws are
+judged as in `latent_mnist`: by a Fréchet distance of features of a small
 classifier, which is no FID, and by two classifiers that are to tell them
 from test images.
 """
@@ -35,6 +35,10 @@ SIZE, PIXELS, SHOWN, LONG = 28, (1, 28, 28), 30, 2000
 UPDATES = {
     "short-run": 2400,
     "coopnets": 2500,
+    "variational-teaching": 2500,
+    "dual-mcmc": 2500,
+    "flow": 3000,
+    "neural-transport": 400,
     "inference": 1600,
     "VAE": 13_000,
 }
@@ -50,6 +54,12 @@ SETTING = {
     "coopnets": "15 such steps from a decoder with tau = 0.1; data noise"
     " 0.1; Adam with beta_1 = 0, 3e-4 for the energy, 1e-3 for the"
     " decoder, falling linearly to 0",
+    "variational-teaching": "as coopnets, and an encoder 784-512-64",
+    "dual-mcmc": "as that, and 10 steps of 0.02 for the latents",
+    "neural-transport": "RealNVP, 8 layers of 512, data noise 0.1, batch"
+    " 100, Adam 1e-3 falling linearly to 0; tilt by the energy, batch 32,"
+    " Adam 3e-4 likewise, 1,000 persistent chains, each 5 steps of HMC of"
+    " 3 x 0.1",
     "inference": "25 steps of 0.08 from N(0, I), tau = 0.3, Adam 1e-3"
     " falling linearly to 0",
     "VAE": "the same decoder and rate, and an encoder 784-512-64",
@@ -130,25 +140,92 @@ def again(title: str, g, codes: Tensor, x: Tensor, s: float) -> Found:
     return Found(title, images, s, square(images - x))
 
 
-def coopnets(x: Tensor, test: Tensor) -> Iterator[Found]:
-    method = el.CoopNets(
-        energy(),
-        decoder(0.1),
-        chain=COOL.replace(n_steps=15),
-        lr_energy=falling("coopnets", 3e-4),
-        lr_generator=falling("coopnets", 1e-3),
-        optimizer=partial(torch.optim.Adam, betas=(0.0, 0.999)),
+def noisy(x: Tensor, n: int) -> Tensor:
+    """With the noise of the decoder, so that it can match them."""
+    some = x[torch.randint(len(x), (n,))]
+    return some + 0.1 * torch.randn_like(some)
+
+
+def encoder() -> el.posteriors.GaussianPosterior:
+    return el.posteriors.GaussianPosterior(
+        nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(784, 512),
+            nn.SiLU(),
+            nn.Linear(512, 64),
+        ),
+        32,
     )
 
-    def noisy(n: int) -> Tensor:
-        """With the noise of the decoder, so that it can match them."""
-        some = x[torch.randint(len(x), (n,))]
-        return some + 0.1 * torch.randn_like(some)
 
-    seconds = learn("coopnets", method, noisy, 32)
-    g = method.generator
-    yield Found("decoder", decoded(g), seconds)
+def companions(name: str, *others: str) -> dict:
+    """What is the same for all companions: the chain and the rates, of
+    the energy and of ``others``."""
+    rates = {f"lr_{one}": falling(name, 1e-3) for one in others}
+    return {
+        "chain": COOL.replace(n_steps=15),
+        "lr_energy": falling(name, 3e-4),
+        "optimizer": partial(torch.optim.Adam, betas=(0.0, 0.999)),
+    } | rates
+
+
+def proposed_and_revised(name: str, method, x: Tensor) -> Iterator[Found]:
+    """Draws after training, before and after the chain."""
+    seconds = learn(name, method, partial(noisy, x), 32)
+    yield Found("decoder", decoded(method.generator), seconds)
     yield Found("after 15 steps", draws(method.sample), seconds)
+
+
+def coopnets(x: Tensor, test: Tensor) -> Iterator[Found]:
+    how = companions("coopnets", "generator")
+    method = el.CoopNets(energy(), decoder(0.1), **how)
+    yield from proposed_and_revised("coopnets", method, x)
+
+
+def variational_teaching(x: Tensor, test: Tensor) -> Iterator[Found]:
+    name = "variational-teaching"
+    three = energy(), decoder(0.1), encoder()
+    method = el.VariationalTeaching(*three, **companions(name, "vae"))
+    yield from proposed_and_revised(name, method, x)
+
+
+def dual_mcmc(x: Tensor, test: Tensor) -> Iterator[Found]:
+    """Draws; then test images again, by the encoder and by its chain."""
+    name = "dual-mcmc"
+    method = el.DualMCMC(
+        energy(),
+        decoder(0.1),
+        encoder(),
+        latent_chain=el.Chain(el.ula, n_steps=10, step_size=0.02),
+        **companions(name, "generator", "posterior"),
+    )
+    yield from proposed_and_revised(name, method, x)
+    g = method.generator
+    for title, infer in {
+        "test images at the encoder's mean": method.posterior.mean,
+        "at the encoder's draws": lambda x: method.posterior.sample(x)[0],
+        "ten steps later": method.infer,
+    }.items():
+        yield again(title, g, infer(test).detach(), test, 0.0)
+
+
+def neural_transport(x: Tensor, test: Tensor) -> Iterator[Found]:
+    """Draws of the flow; then of its tilt, by the persistent chains."""
+    flow = nets.RealNVP(PIXELS, 8, 512)
+    likelihood = el.ExactLikelihood(
+        flow, lambda q: q.log_z, lr=falling("flow", 1e-3)
+    )
+    seconds = learn("flow", likelihood, partial(noisy, x), 100)
+    yield Found("flow", draws(flow.sample), seconds)
+    method = el.NeuralTransport(
+        energy(),
+        flow,
+        el.ReplayBuffer(torch.randn(1000, *PIXELS)),
+        chain=el.Chain(el.hmc, n_steps=5, step_size=0.1, n_leapfrog=3),
+        lr=falling("neural-transport", 3e-4),
+    )
+    seconds += learn("neural-transport", method, partial(noisy, x), 32)
+    yield Found("tilted", draws(method.sample), seconds)
 
 
 def inference(x: Tensor, test: Tensor) -> Iterator[Found]:
@@ -165,15 +242,9 @@ def inference(x: Tensor, test: Tensor) -> Iterator[Found]:
     codes = method.infer(test)
     yield again("decoder at short runs", g, codes, test, seconds)
     yield fill(g, chain, test, "filled in", seconds)
-    encoder = nn.Sequential(
-        nn.Flatten(), nn.Linear(784, 512), nn.SiLU(), nn.Linear(512, 64)
-    )
+    q = encoder()
     el.seed(0)
-    vae = el.VAE(
-        decoder(0.3),
-        el.posteriors.GaussianPosterior(encoder, 32),
-        lr=falling("VAE", 1e-3),
-    )
+    vae = el.VAE(decoder(0.3), q, lr=falling("VAE", 1e-3))
     seconds = learn("VAE", vae, x, 100)
     g = vae.generator
     yield Found("VAE at N(0, I)", decoded(g), seconds)
@@ -200,6 +271,9 @@ def square(x: Tensor) -> float:
 RUNS = {
     "short-run": short_run,
     "coopnets": coopnets,
+    "variational-teaching": variational_teaching,
+    "dual-mcmc": dual_mcmc,
+    "neural-transport": neural_transport,
     "inference": inference,
 }
 

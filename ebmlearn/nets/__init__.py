@@ -17,6 +17,7 @@ from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.nets.residual import ResidualFeatures
 from ebmlearn.nets.text import TextGenerator
+from ebmlearn.nets.zuko import ZukoFlow
 
 __all__ = [
     "EBLVM",
@@ -42,5 +43,6 @@ __all__ = [
     "RealNVP",
     "ResidualFeatures",
     "TextGenerator",
+    "ZukoFlow",
     "beside",
 ]

@@ -87,7 +87,7 @@ class RealNVP(Flow):
 
     Written by hand, since a chapter can then show all of it, and no further package is needed. It is not the
     best flow there is: splines fit separated modes far better at the same cost. The library zuko has them;
-    whatever offers ``log_prob`` and ``rsample_with_log_prob`` can take this one's place.
+    `ZukoFlow` puts them in this one's place.
 
     Args:
         event_shape: Shape of an event, with two elements or more; images are flattened inside.

@@ -27,7 +27,10 @@ def test_the_stored_table_says_how_each_run_was_made_and_has_its_picture(script)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["short-run", "coopnets", "inference"])
+@pytest.mark.parametrize(
+    "name",
+    ["short-run", "coopnets", "variational-teaching", "dual-mcmc", "neural-transport", "inference"],
+)
 def test_a_run_makes_as_many_images_as_its_stored_table_says_under_the_same_names(script, monkeypatch, name):
     """With two updates and few draws."""
     monkeypatch.setattr(script, "UPDATES", dict.fromkeys(script.UPDATES, 2))

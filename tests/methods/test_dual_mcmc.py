@@ -113,6 +113,7 @@ def rest(weight):
     return energy_at_rest(b), b
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("weight", "a"), [(0.0, 1.0025), (1.0, 0.209), (50.0, 0.006)])
 def test_the_fixed_point_lies_between_cooperative_learning_and_the_data(weight, a):
     """Teaching alone rests at a flat energy, the data's term alone at that of the data, 1.0025 for `ula`."""

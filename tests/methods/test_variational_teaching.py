@@ -76,6 +76,7 @@ def test_a_step_descends_the_two_losses_of_the_algorithm(nets):
     assert metrics["kl"].item() == pytest.approx(kl.item(), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_steps", "s"), [(20, 0.1), (3, 0.3)])
 def test_a_linear_encoder_ends_at_the_data_up_to_the_bias_of_ula(n_steps, s):
     """b² = V - τ², a = (2/s²)(1 - √(1 - s²/V)), and q is the posterior: with moments that are exact, where
