@@ -131,7 +131,7 @@ def stored() -> dict:
 def table(learners: Iterable[str], of: str = "energy") -> str:
     """Divergences of energy or generator: mean (range) of the seeds."""
     runs = stored()["runs"]
-    lines = ["updates" + "".join(f"{n:>22d}" for n in BUDGETS)]
+    lines = ["updates" + "".join(f"{n:>20d}" for n in BUDGETS)]
     for learner in learners:
         line = f"{learner:14s}"
         for updates in BUDGETS:
@@ -142,7 +142,7 @@ def table(learners: Iterable[str], of: str = "energy") -> str:
             ]
             mean = sum(found) / len(found)
             low, high = min(found), max(found)
-            line += f"   {mean:6.2f} ({low:5.2f}-{high:5.2f})"
+            line += f"{f'{mean:.2f} ({low:.2f}-{high:.2f})':>20s}"
         lines.append(line)
     return "\n".join(lines)
 

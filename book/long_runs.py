@@ -55,7 +55,7 @@ SETTING = {
     " 0.1; Adam with beta_1 = 0, 3e-4 for the energy, 1e-3 for the"
     " decoder, falling linearly to 0",
     "variational-teaching": "as coopnets, and an encoder 784-512-64",
-    "dual-mcmc": "as that, and 10 steps of 0.02 for the latents",
+    "dual-mcmc": "as that with tau = 0.3, and 10 steps of 0.1 for latents",
     "neural-transport": "RealNVP, 8 layers of 512, data noise 0.1, batch"
     " 100, Adam 1e-3 falling linearly to 0; tilt by the energy, batch 32,"
     " Adam 3e-4 likewise, 1,000 persistent chains, each 5 steps of HMC of"
@@ -194,9 +194,9 @@ def dual_mcmc(x: Tensor, test: Tensor) -> Iterator[Found]:
     name = "dual-mcmc"
     method = el.DualMCMC(
         energy(),
-        decoder(0.1),
+        decoder(0.3),
         encoder(),
-        latent_chain=el.Chain(el.ula, n_steps=10, step_size=0.02),
+        latent_chain=el.Chain(el.ula, n_steps=10, step_size=0.1),
         **companions(name, "generator", "posterior"),
     )
     yield from proposed_and_revised(name, method, x)

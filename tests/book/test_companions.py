@@ -31,7 +31,7 @@ def test_the_printed_table_has_mean_and_range_of_the_seeds(script, monkeypatch):
     monkeypatch.setattr(script, "stored", lambda: {"runs": runs})
     head, line = script.table(["known z"]).splitlines()
     assert head.split() == ["updates", "500", "2000", "8000"]
-    assert " ".join(line.split()) == "known z 3.00 ( 1.00- 6.00) 1.00 ( 1.00- 1.00) 3.00 ( 2.00- 4.00)"
+    assert " ".join(line.split()) == "known z 3.00 (1.00-6.00) 1.00 (1.00-1.00) 3.00 (2.00-4.00)"
 
 
 @pytest.mark.slow
