@@ -156,7 +156,8 @@ class DualMCMC(Method):
         # 3. generator
         reconstruction = g.reconstruction(batch, z_data).mean()
         teaching = g.reconstruction(x_model, z).mean()
-        self.update("generator", reconstruction + self.generator_weight * teaching)
+        loss = reconstruction + self.generator_weight * teaching
+        self.update("generator", loss)
         # 4. inference model
         nll = -q.log_prob(z_data[None], batch).mean()
         nll = nll - self.posterior_weight * q.log_prob(z[None], x_model).mean()
