@@ -128,20 +128,21 @@ def stored() -> dict:
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
+def found(learner: str, updates: int, of: str = "energy") -> list[float]:
+    """Divergences of energy or generator, by seed."""
+    runs = sorted(stored()["runs"], key=lambda r: r["seed"])
+    about = learner, updates
+    return [r[of] for r in runs if (r["learner"], r["updates"]) == about]
+
+
 def table(learners: Iterable[str], of: str = "energy") -> str:
     """Divergences of energy or generator: mean (range) of the seeds."""
-    runs = stored()["runs"]
     lines = ["updates" + "".join(f"{n:>20d}" for n in BUDGETS)]
     for learner in learners:
         line = f"{learner:14s}"
         for updates in BUDGETS:
-            found = [
-                r[of]
-                for r in runs
-                if (r["learner"], r["updates"]) == (learner, updates)
-            ]
-            mean = sum(found) / len(found)
-            low, high = min(found), max(found)
+            nats = found(learner, updates, of)
+            mean, low, high = sum(nats) / len(nats), min(nats), max(nats)
             line += f"{f'{mean:.2f} ({low:.2f}-{high:.2f})':>20s}"
         lines.append(line)
     return "\n".join(lines)

@@ -24,9 +24,9 @@ def test_the_stored_table_is_whole_and_says_how_it_was_made(script):
 
 def test_the_printed_table_has_mean_and_range_of_the_seeds(script, monkeypatch):
     runs = [
-        {"learner": "known z", "updates": n, "energy": energy}
+        {"learner": "known z", "updates": n, "seed": seed, "energy": energy}
         for n, energies in zip(script.BUDGETS, ([1, 2, 6], [1, 1, 1], [2, 4, 3]), strict=True)
-        for energy in energies
+        for seed, energy in enumerate(energies)
     ]
     monkeypatch.setattr(script, "stored", lambda: {"runs": runs})
     head, line = script.table(["known z"]).splitlines()
