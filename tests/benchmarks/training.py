@@ -26,14 +26,17 @@ from ebmlearn.methods import (
     BiSM,
     Classification,
     CoopNets,
+    DualMCMC,
     ExactLikelihood,
     FisherCritic,
     FlowContrastive,
     LatentPrior,
     MaximumLikelihood,
+    NeuralTransport,
     ScoreMatching,
     ShortRunInference,
     VaGES,
+    VariationalTeaching,
 )
 from ebmlearn.nets import EBLVM, Classifier, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP
 from ebmlearn.objectives import (
@@ -107,6 +110,18 @@ def cases() -> dict[str, Case]:
         "cooperative learning": of_energy(CoopNets(energy(), generator(), chain=CHAIN), N_STEPS),
         "cooperative learning, inferred latents": of_energy(
             CoopNets(energy(), generator(), chain=CHAIN, latent_chain=LATENT_CHAIN), 2 * N_STEPS
+        ),
+        "variational teaching": of_energy(
+            VariationalTeaching(energy(), generator(), posterior(), chain=CHAIN), N_STEPS
+        ),
+        "dual-MCMC teaching": of_energy(
+            DualMCMC(energy(), generator(), posterior(), chain=CHAIN, latent_chain=LATENT_CHAIN), 2 * N_STEPS
+        ),
+        "neural transport": of_energy(
+            NeuralTransport(
+                energy(), RealNVP(SHAPE, 4, 64), NoiseStart("normal", event_shape=SHAPE), chain=LATENT_CHAIN
+            ),
+            N_STEPS,
         ),
         "latent prior": of_generator(
             LatentPrior(
