@@ -332,6 +332,12 @@ CHAINS = {
     "short-run",
     "cooperative learning",
     "cooperative learning, inferred latents",
+    "variational teaching",
+    "variational teaching, conditional",
+    "dual-MCMC teaching",
+    "dual-MCMC teaching, two chains of x",
+    "neural transport",
+    "neural transport, fresh",
     "latent prior",
     "short-run inference",
     "short-run inference, tuned",
@@ -347,8 +353,9 @@ def test_every_method_learns_the_same_faster(name, traced):
     graphs = []
     fast = fitted(name, Speed(compile=2, channels_last=True), graphs)
     torch.testing.assert_close(fast, fitted(name, None), rtol=1e-3, atol=1e-4)
-    assert (graphs[0] > 0) == (name in CHAINS)
-    assert graphs[1] == graphs[-1]
+    first = 2 if name == "neural transport, fresh" else 0  # its warm-up runs no chain
+    assert (graphs[first] > 0) == (name in CHAINS)
+    assert graphs[first + 1] == graphs[-1]
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -53,7 +53,7 @@ from ebmlearn.objectives import (
     sliced_score_matching,
 )
 from ebmlearn.posteriors import BernoulliPosterior, ConditionalPosterior, GaussianPosterior
-from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, hmc, ula
+from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, ula
 from ebmlearn.schedules import inverse
 from ebmlearn.train import Batch, Method
 from ebmlearn.train.batch import each
@@ -186,7 +186,7 @@ METHODS = {
             MLPEnergy(2, (8,)),
             bent_flow((2,)),
             ReplayBuffer(torch.randn(40, 2)),
-            chain=Chain(hmc, n_steps=2, step_size=0.2, n_leapfrog=2),
+            chain=Chain(ula, n_steps=2, step_size=0.2),
             lr=inverse(1e-3, 1),
             ema=0.9,
         ),
