@@ -44,6 +44,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.diagnostics import displacement
+from ebmlearn.methods.vae import check_latents
 from ebmlearn.nets import Generator
 from ebmlearn.objectives import ml_gap
 from ebmlearn.posteriors import GaussianPosterior
@@ -98,11 +99,7 @@ class DualMCMC(Method):
         diagnostic: Callable[[State, Info], Tensor] = displacement,
     ) -> None:
         super().__init__()
-        if generator.latent_dim != posterior.latent_dim:
-            raise ValueError(
-                f"the generator has {generator.latent_dim} latents, the posterior {posterior.latent_dim}; "
-                "expected equal numbers"
-            )
+        check_latents(generator, posterior)
         if not generator_weight >= 0 or not posterior_weight >= 0:
             raise ValueError(
                 f"generator_weight is {generator_weight}, posterior_weight {posterior_weight}; expected "

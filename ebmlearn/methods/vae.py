@@ -15,6 +15,8 @@ Algorithm, one iteration on a batch:
 The bound is ``log p(x) - KL(q(z|x) ‖ p(z|x))``: what its second term leaves is the encoder's error.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -46,11 +48,7 @@ class VAE(Method):
         optimizer: OptimizerFactory = torch.optim.Adam,
     ) -> None:
         super().__init__()
-        if generator.latent_dim != posterior.latent_dim:
-            raise ValueError(
-                f"the generator has {generator.latent_dim} latents, the posterior {posterior.latent_dim}; "
-                "expected equal numbers"
-            )
+        check_latents(generator, posterior)
         self.generator, self.posterior = generator, posterior
         self.add_optimizer("vae", [*generator.parameters(), *posterior.parameters()], lr, optimizer)
 
@@ -78,3 +76,16 @@ class VAE(Method):
             "reconstruction": reconstruction.detach(),
             "kl": kl.detach(),
         }
+
+
+def check_latents(generator: Any, posterior: Any) -> None:
+    """Refuse a generator and a posterior whose latents differ in number.
+
+    Raises:
+        ValueError: If they do.
+    """
+    if generator.latent_dim != posterior.latent_dim:
+        raise ValueError(
+            f"the generator has {generator.latent_dim} latents, the posterior {posterior.latent_dim}; "
+            "expected equal numbers"
+        )

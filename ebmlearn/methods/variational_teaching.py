@@ -45,6 +45,7 @@ from torch import Tensor, nn
 
 from ebmlearn.diagnostics import displacement
 from ebmlearn.energy import Energy
+from ebmlearn.methods.vae import check_latents
 from ebmlearn.nets import ConditionalGenerator, Generator
 from ebmlearn.objectives import ml_gap
 from ebmlearn.posteriors import ConditionalPosterior, GaussianPosterior
@@ -96,11 +97,7 @@ class VariationalTeaching(Method):
         if any(hasattr(net, "given") is not self.conditional for net in nets):
             kinds = ", ".join(type(net).__name__ for net in nets)
             raise TypeError(f"the nets are {kinds}; expected all three to take a condition, or none")
-        if generator.latent_dim != posterior.latent_dim:
-            raise ValueError(
-                f"the generator has {generator.latent_dim} latents, the posterior {posterior.latent_dim}; "
-                "expected equal numbers"
-            )
+        check_latents(generator, posterior)
         if not kl_weight > 0:
             raise ValueError(f"kl_weight is {kl_weight}; expected a number > 0, 1 for the evidence bound")
         chain.kernel((lambda x: x.sum(1)) if self.conditional else energy)  # refuses here what it cannot take

@@ -65,10 +65,8 @@ class ConditionalPosterior(nn.Module):
 
     def __init__(self, net: nn.Module, latent_dim: int, condition_shape: Sequence[int]) -> None:
         super().__init__()
-        self.latent_dim = GaussianPosterior(
-            net, latent_dim
-        ).latent_dim  # refuses what is no number of latents
-        self.net, self.condition_shape = net, tuple(condition_shape)
+        GaussianPosterior(net, latent_dim)  # refuses what is no number of latents
+        self.net, self.latent_dim, self.condition_shape = net, latent_dim, tuple(condition_shape)
 
     def given(self, c: Tensor) -> GaussianPosterior:
         """The posterior for conditions ``(B, *condition)``, one for each row of ``v``."""

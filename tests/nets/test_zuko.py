@@ -42,7 +42,7 @@ def test_a_flow_with_another_base_is_refused():
 
 @pytest.mark.slow
 @pytest.mark.statistical
-def test_splines_fit_separated_modes_ten_times_better_and_can_be_tilted():
+def test_splines_fit_separated_modes_five_times_better_and_can_be_tilted():
     """About as many weights, the same updates and batches; then the method of chapter 12 on top."""
     t4, found = targets.four_weighted_gaussians(), {}
     for name, make in {"RealNVP": lambda: RealNVP((2,), 4, 32), "splines": splines}.items():
