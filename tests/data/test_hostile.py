@@ -88,9 +88,9 @@ def chunk(name, content):
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
-def made(width, height, depth=8, colour=0, rows=b"\0" * 9, before=b""):
+def made(width, height, depth=8, colour=0, rows=b"\0" * 9, before=b"", interlaced=0):
     """A PNG with a header of one's own."""
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlaced))
     return b"\x89PNG\r\n\x1a\n" + before + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
