@@ -30,9 +30,9 @@ def from_folder(
     begin with a dot, ``Thumbs.db`` and ``desktop.ini``. Anything else that is no image is refused by name.
     Whether a file is an image is told by its content; no other format is decoded, whatever its name.
 
-    Levels become [-1, 1] as in `load`; 16 bits, CMYK and animations are refused. Photographs are turned as
-    their camera noted (EXIF); of the pictures that a phone puts into one JPEG the first is taken; colour
-    profiles are not applied.
+    Levels become [-1, 1] as in `ebmlearn.data.load`; 16 bits, CMYK and animations are refused. Photographs
+    are turned as their camera noted (EXIF); of the pictures that a phone puts into one JPEG the first is
+    taken; colour profiles are not applied.
 
     Args:
         folder: Its path. A link inside may lead to another file of the folder, not out of it.
@@ -48,7 +48,8 @@ def from_folder(
 
     Returns:
         ``Images(x, y)``: the images in the order of their classes and names, and the number of the class of
-        each, 0 everywhere without sub-folders. `class_names` says which class that is.
+        each, 0 everywhere without sub-folders. `ebmlearn.data.class_names` says which
+        class that is.
 
     Raises:
         OSError: A file or folder cannot be read, is damaged, or is no PNG or JPEG; it is named.
@@ -56,11 +57,7 @@ def from_folder(
             is empty, or its layout another; an argument is out of range.
         ImportError: Pillow is missing.
     """
-    check_size(size, channels, n)
-    if background is not None and not -1 <= background <= 1:
-        raise ValueError(
-            f"background is {background!r}; expected a level from -1 (black) to 1 (white), or None"
-        )
+    check_size(size, channels, n, background)
     files = [(label, file) for label, (_, files) in enumerate(_classes(Path(folder))) for file in files]
     chosen = [files[i] for i in spread(len(files), n)]
     content = ((repr(str(file)), read_bytes(file)) for _, file in chosen)
@@ -68,13 +65,13 @@ def from_folder(
 
 
 def class_names(folder: str | Path) -> tuple[str, ...]:
-    """The names of the classes of `from_folder`, in the order of their numbers: the sub-folders.
+    """The sub-folders that `ebmlearn.data.from_folder` takes for classes, in the order of their numbers.
 
     Returns:
         Their names; one empty name where the folder holds images and no sub-folders.
 
     Raises:
-        OSError, ValueError: As `from_folder`, for what the names of files can tell.
+        OSError, ValueError: As `ebmlearn.data.from_folder`, for what the names of files can tell.
     """
     return tuple(name for name, _ in _classes(Path(folder)))
 

@@ -54,9 +54,9 @@ def from_hub(
 ) -> Images:
     """Load the images of any data set of the Hugging Face hub that holds them itself (in parquet files).
 
-    Looked for in the places of `load`: ``EBMLEARN_DATA``, as ``<folder>/<repo>/<config>/train-00000-of-
-    00001.parquet`` (without ``config`` as ``<folder>/<repo>/data/...``), the cache, the hub. The images pass
-    the checks of `from_folder`.
+    Looked for in the places of `ebmlearn.data.load`: ``EBMLEARN_DATA``, where the files of a set lie in
+    ``<folder>/<repo>/<config>`` (without ``config`` in ``<folder>/<repo>/data``), the cache, the hub. The
+    images pass the checks of `ebmlearn.data.from_folder`.
 
     Args:
         repo: Id on the hub, such as ``"owner/name"``.
@@ -64,7 +64,7 @@ def from_hub(
         label: Name of the column that holds the classes, whole numbers >= 0; None: all are of class 0.
         split: Name of the split.
         config: Name of the configuration, for a set that has several.
-        size, channels, background: As for `from_folder`.
+        size, channels, background: As for `ebmlearn.data.from_folder`.
         n: Only the first n images, in the order of the split; no more than these are fetched. None: all.
 
     Raises:
@@ -103,7 +103,7 @@ def at_most(
     background: float | None = None,
 ) -> Images:
     """`from_hub`, but all images where there are fewer than n."""
-    check_size(size, channels, n)
+    check_size(size, channels, n, background)
     _check_names(repo, split, config)
     # Where a set has one configuration its files lie in the folder `data`.
     folders = ("data", "default", "") if config is None else (config,)
@@ -168,7 +168,8 @@ def read_parquet(
 def rows(table: Table, n: int | None) -> Iterator[tuple[str, bytes, np.ndarray]]:
     """What messages call a row, the bytes of its image, and its labels (int64, checked)."""
     done = 0
-    for file in table.files or [None]:
+    places: list[Path | None] = [*table.files] or [None]
+    for file in places:
         start = 0
         for batch in [] if done == n else _batches(table, None if n is None else n - done, file):
             place = file or table.repo

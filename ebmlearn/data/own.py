@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from ebmlearn.data.array_files import SUFFIXES
 from ebmlearn.data.arrays import from_array
@@ -70,8 +71,8 @@ def load(
                 f" --label-column; https://huggingface.co/datasets/{data} shows them"
             )
         repo, _, config = data.partition(":")
-        where = {"repo": repo, "config": config or None, "split": split}
-        return at_most(n, **where, image=image, label=label, size=size, channels=channels)
+        sizes: dict[str, Any] = {"size": size, "channels": channels}
+        return at_most(n, repo=repo, config=config or None, split=split, image=image, label=label, **sizes)
     if image or label:
         raise ValueError(f"the columns of images and labels are named for sets on the hub; {data} is none")
     if path.is_dir() and has_splits(path):

@@ -198,8 +198,11 @@ def test_transparency(folder):
         wanted = alpha * (glass[..., :3] / 127.5 - 1) + (1 - alpha) * background
         x = data.from_folder(path, background=background).x
         np.testing.assert_allclose(x[0].numpy(), wanted.transpose(2, 0, 1), rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match=r"background is 2; expected a level from -1"):
-        data.from_folder(path, background=2)
+    for value in (2, float("nan")):
+        with pytest.raises(ValueError, match=r"background is .*; expected a level from -1"):
+            data.from_folder(path, background=value)
+        with pytest.raises(ValueError, match=r"background is .*; expected a level from -1"):
+            data.from_hub("a/b", image="image", background=value)
 
 
 def test_a_colour_that_stands_for_transparent(folder, tmp_path):
