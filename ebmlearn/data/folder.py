@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from ebmlearn.data.checks import read_bytes
 from ebmlearn.data.decode import collect
 from ebmlearn.data.images import Images, check_size, spread
+from ebmlearn.progress import progress_enabled
 
 _NO_DATA = ("thumbs.db", "desktop.ini")  # what Windows puts beside images and hides
 _SPLITS = {"train", "valid", "test"}
@@ -58,9 +60,10 @@ def from_folder(
         ImportError: Pillow is missing.
     """
     check_size(size, channels, n, background)
-    files = [(label, file) for label, (_, files) in enumerate(_classes(Path(folder))) for file in files]
+    files = list_files(folder)
     chosen = [files[i] for i in spread(len(files), n)]
-    content = ((repr(str(file)), read_bytes(file)) for _, file in chosen)
+    bar = tqdm(chosen, "images", leave=False, delay=1, disable=not progress_enabled())
+    content = ((repr(str(file)), read_bytes(file)) for _, file in bar)
     return Images(collect(content, size, channels, background), torch.tensor([label for label, _ in chosen]))
 
 
@@ -76,9 +79,9 @@ def class_names(folder: str | Path) -> tuple[str, ...]:
     return tuple(name for name, _ in _classes(Path(folder)))
 
 
-def count(folder: str | Path) -> int:
-    """The number of images of a folder, by the names of its files."""
-    return sum(len(files) for _, files in _classes(Path(folder)))
+def list_files(folder: str | Path) -> list[tuple[int, Path]]:
+    """Number of the class and path of each file that `from_folder` reads, in its order."""
+    return [(label, file) for label, (_, files) in enumerate(_classes(Path(folder))) for file in files]
 
 
 def has_splits(folder: Path) -> bool:
