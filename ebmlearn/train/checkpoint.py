@@ -13,6 +13,9 @@ import torch
 
 from ebmlearn.files import write_whole
 
+LR_OF = "lr of "
+"""What the setting of a learning rate begins with; the name of its optimiser follows."""
+
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -53,19 +56,35 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     return torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
 
 
-def check_settings(saved: dict[str, str], wanted: dict[str, str], path: Path) -> None:
+def check_settings(
+    saved: dict[str, str], wanted: dict[str, str], path: Path, *, new_lr: bool = False
+) -> dict[str, tuple[str, str]]:
     """Refuse a checkpoint of another configuration.
 
+    Args:
+        saved: The settings of the checkpoint, as text.
+        wanted: Those of this run.
+        path: The file, for the message.
+        new_lr: Whether learning rates may differ.
+
+    Returns:
+        The learning rates that differ, by the name of their optimiser: the old one and the new one.
+
     Raises:
-        ValueError: Naming every setting that differs, with both values.
+        ValueError: Naming every setting that differs and may not, with both values.
     """
-    differences = [
-        f"  {key}: checkpoint {saved.get(key, '(absent)')} | this run {wanted.get(key, '(absent)')}"
-        for key in sorted(saved.keys() | wanted.keys())
-        if saved.get(key) != wanted.get(key)
-    ]
-    if differences:
+    differ = [key for key in sorted(saved.keys() | wanted.keys()) if saved.get(key) != wanted.get(key)]
+    rates = [key for key in differ if key.startswith(LR_OF) and key in saved and key in wanted]
+    refused = [key for key in differ if not (new_lr and key in rates)]
+    if refused:
+        lines = [
+            f"  {key}: checkpoint {saved.get(key, '(absent)')} | this run {wanted.get(key, '(absent)')}"
+            for key in refused
+        ]
+        advice = "Use the same settings, or another folder for a new run."
+        if rates and not new_lr:
+            advice += " Learning rates may change in a run that goes on, if you say so: new_lr=True."
         raise ValueError(
-            f"the checkpoint {path} is of another configuration:\n" + "\n".join(differences) + "\n"
-            "Use the same settings, or another folder for a new run."
+            f"the checkpoint {path} is of another configuration:\n" + "\n".join(lines) + f"\n{advice}"
         )
+    return {key.removeprefix(LR_OF): (saved[key], wanted[key]) for key in rates}

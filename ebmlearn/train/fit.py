@@ -39,6 +39,7 @@ def fit(
     n_checkpoints: int = 2,
     criterion: Callable[[Method], float] | None = None,
     resume: bool = False,
+    new_lr: bool = False,
     accelerator: Any = None,
     speed: Speed | None = None,
     hooks: Sequence[Hook] = (),
@@ -73,6 +74,9 @@ def fit(
             ``best.pt``. None: there is no best.
         resume: Continue from the newest checkpoint in ``out``, bit for bit on the same number of ranks; start
             from the beginning if there is none yet.
+        new_lr: Whether the run that goes on may have other learning rates than its checkpoint. A change is
+            said, and the checkpoints that follow hold it under ``"lr_changes"``: step, name, old and new
+            rate. All other settings stay what they were.
         accelerator: A ``accelerate.Accelerator``: gives the device and the ranks.
         speed: Faster arithmetic, see `ebmlearn.speed`.
         hooks: Functions called after each step.
@@ -97,6 +101,8 @@ def fit(
         raise ValueError(f"expected steps, every, n_checkpoints >= 1; got {steps}, {every}, {n_checkpoints}")
     if criterion is not None and out is None:
         raise ValueError("criterion chooses the best checkpoint, but there is no out to write to; give both")
+    if new_lr and not resume:
+        raise ValueError("new_lr=True is for a run that goes on from its checkpoint; pass resume=True too")
     ranks = Ranks(accelerator)
     ranks.place(method)
     if speed is not None:
@@ -113,7 +119,7 @@ def fit(
     with ExitStack() as stack:
         if folder is not None:
             stack.enter_context(folder.opened(resume))
-            run.restore(device, steps)
+            run.restore(device, steps, new_lr)
         caught = stack.enter_context(deferred(patient=ranks.n > 1))
         stack.enter_context(run.last_words())
         unit = {"unit": " samples", "unit_scale": batches.size}
@@ -166,7 +172,7 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
     """Give a method the weights, buffers and optimisers that a run has saved, to sample or evaluate.
 
     Args:
-        method: A method with the settings of the run, in any state; changed in place.
+        method: A method with the settings of the run, but for learning rates, in any state; changed in place.
         out: The run's folder.
         best: Take the checkpoint of the lowest criterion instead of the newest.
 
@@ -184,6 +190,9 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
     if state is None:
         raise FileNotFoundError(f"there is no checkpoint in {out}; is it the folder that was given to fit?")
     saved = {name: value for name, value in state["settings"].items() if name not in _OF_THE_RUN}
-    checkpoint.check_settings(saved, method.settings(), folder.best if best else folder.path(state["step"]))
+    path = folder.best if best else folder.path(state["step"])
+    checkpoint.check_settings(
+        saved, method.settings(), path, new_lr=True
+    )  # they change nothing that is loaded
     method.load_state_dict(state["method"])
     return state["step"]

@@ -11,6 +11,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ebmlearn.schedules import Schedule, describe_schedule
 from ebmlearn.train import ranks
+from ebmlearn.train.checkpoint import LR_OF
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 """``factory(parameters, lr=...)``: ``torch.optim.Adam``, or a ``partial`` of it with other betas."""
@@ -142,7 +143,7 @@ class Method(nn.Module, ABC):
         for name, optimizer in self.optimizers.items():
             defaults = {k: v for k, v in optimizer.defaults.items() if k != "lr"}
             found[f"optimizer of {name}"] = f"{type(optimizer).__name__}({defaults})"
-            found[f"lr of {name}"] = describe_schedule(self.lr_schedules[name])
+            found[f"{LR_OF}{name}"] = describe_schedule(self.lr_schedules[name])
         return found
 
     def get_extra_state(self) -> dict[str, Any]:

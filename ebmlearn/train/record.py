@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -52,6 +53,7 @@ class Record:
         self.settings = {**method.settings(), **settings}
         self.step, self.lowest = 0, math.inf
         self.history: dict[str, list[Tensor]] = {}
+        self.lr_changes: list[dict[str, Any]] = []
 
     def add(self, metrics: dict[str, Tensor]) -> None:
         """One more step is done."""
@@ -81,6 +83,7 @@ class Record:
             "step": self.step,
             "ranks": self.ranks.n,
             "settings": self.settings,
+            "lr_changes": self.lr_changes,
             "method": self.method.state_dict(),
             "index": self.source.state_dict(),
             "history": {name: torch.stack(values) for name, values in self.history.items()},
@@ -101,12 +104,13 @@ class Record:
         with random.kept():
             return float(self.criterion(self.method))
 
-    def restore(self, device: torch.device, steps: int) -> None:
+    def restore(self, device: torch.device, steps: int, new_lr: bool = False) -> None:
         """Go to the newest checkpoint, if there is one.
 
         Args:
             device: Where its tensors go.
             steps: How far the run is to go.
+            new_lr: Whether its learning rates may be others than those of the checkpoint.
 
         Raises:
             ValueError: If it is damaged, of another configuration, or of a later step than ``steps``.
@@ -115,7 +119,7 @@ class Record:
         if state is None or self.folder is None:
             return
         path = self.folder.path(state["step"])
-        checkpoint.check_settings(state["settings"], self.settings, path)
+        rates = checkpoint.check_settings(state["settings"], self.settings, path, new_lr=new_lr)
         if state["step"] > steps:
             raise ValueError(
                 f"{path} is of step {state['step']}, but steps is {steps}; ask for more steps in all"
@@ -123,6 +127,12 @@ class Record:
         self.method.load_state_dict(state["method"])
         self.step, self.lowest = state["step"], state["lowest"]
         self.history = {name: list(values.cpu()) for name, values in state["history"].items()}
+        self.lr_changes = state["lr_changes"]
+        for name, (old, new) in rates.items():
+            self.lr_changes.append({"step": self.step, "name": name, "old": old, "new": new})
+            if self.ranks.main:
+                said = f"note: after step {self.step} the learning rate of {name!r} is {new}; it was {old}"
+                print(said, file=sys.stderr, flush=True)
         if state["ranks"] == self.ranks.n:
             random.restore(state["rng"])
             self.source.load_state_dict(state["index"])
