@@ -232,7 +232,7 @@ class Record:
         done = f"stopped after step {self.step} of {steps}"
         if self.folder is None:
             return (
-                f"{done}; no `out` was given, so nothing was saved. The method keeps its weights, and the metrics "
-                "so far are the `history` of this exception"
+                f"{done}; no `out` was given, so nothing was saved. The method keeps its weights, and the "
+                "metrics so far are the `history` of this exception"
             )
         return f"{done}; saved in {self.folder.path(self.step)}. Call fit again with resume=True to continue"

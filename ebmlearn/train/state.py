@@ -1,8 +1,8 @@
 """What a run depends on besides weights: settings to compare, generators to save, and what can be neither.
 
-A method, its modules, the functions and objects that it holds, and a data function are walked through by name.
-Plain values, containers of them, functions and tensors that nothing saves become text: a run goes on only
-where the text is the same, and stops where it changes in training, because a checkpoint does not hold it.
+A method, its modules, the functions and objects that it holds, and a data function are walked through by
+name. Plain values, containers of them, functions and tensors that nothing saves become text: a run goes on
+only where the text is the same, and stops where it changes in training, because no checkpoint holds it.
 """
 
 import io
@@ -82,11 +82,15 @@ def changed(method: Any, changes: dict[str, tuple[str, str]], step: int, then: s
     lines = [f"  {name}: {old} → {new}" for name, (old, new) in changes.items()]
     first = next(iter(changes))
     attribute = first.rpartition(".")[2].partition("[")[0]
+    remedy = (
+        f'Make it a buffer, self.register_buffer("{attribute}", torch.tensor(...)); or, if nothing depends on '
+        f'it, say so in the class: scratch = ("{attribute}",)'
+    )
+    if first.startswith(("data.", "data[")):
+        remedy = "Give fit a Dataset or a DataLoader, or a function that changes random generators only"
     return (
-        f"by step {step} of {type(method).__name__} this has changed, which no checkpoint holds, so that a resumed "
-        "run would end elsewhere:\n" + "\n".join(lines) + f"\n{then}{' ' if then else ''}Make it a buffer, "
-        f'self.register_buffer("{attribute}", torch.tensor(...)); or, if nothing depends on it, say so in the '
-        f'class: scratch = ("{attribute}",)'
+        f"by step {step} of {type(method).__name__} this has changed, which no checkpoint holds, so that a "
+        "resumed run would end elsewhere:\n" + "\n".join(lines) + f"\n{then}{' ' if then else ''}{remedy}"
     )
 
 
@@ -214,8 +218,8 @@ class _Walk:
         elif isinstance(value, Tensor | np.ndarray):
             remedy = f'Make it a buffer: self.register_buffer("{attribute}", tensor)'
         return ValueError(
-            f"{name} of {of} is a {type(value).__name__} that no checkpoint would hold, so that a resumed run "
-            f"would end elsewhere. {remedy}. If nothing depends on it, say so in the class: "
+            f"{name} of {of} is a {type(value).__name__} that no checkpoint would hold, so that a resumed "
+            f"run would end elsewhere. {remedy}. If nothing depends on it, say so in the class: "
             f'scratch = ("{attribute}",)'
         )
 
@@ -224,8 +228,8 @@ class _Walk:
         remedy = f'If nothing depends on it, say so in the class: scratch = ("{attribute}",)'
         if not of:
             remedy = (
-                "Use a DataLoader or a Dataset, or a function that draws from torch's global random numbers or "
-                "from a torch.Generator of its own"
+                "Use a DataLoader or a Dataset, or a function that draws from torch's global random numbers "
+                "or from a torch.Generator of its own"
             )
         return ValueError(
             f"{name}{f' of {of}' if of else ''} is a {type(value).__name__}, whose place no checkpoint can "
