@@ -83,8 +83,8 @@ def changed(method: Any, changes: dict[str, tuple[str, str]], step: int, then: s
     first = next(iter(changes))
     attribute = first.rpartition(".")[2].partition("[")[0]
     remedy = (
-        f'Make it a buffer, self.register_buffer("{attribute}", torch.tensor(...)); or, if nothing depends on '
-        f'it, say so in the class: scratch = ("{attribute}",)'
+        f'Make it a buffer, self.register_buffer("{attribute}", torch.tensor(...)); or, if nothing depends '
+        f'on it, say so in the class: scratch = ("{attribute}",)'
     )
     if first.startswith(("data.", "data[")):
         remedy = "Give fit a Dataset or a DataLoader, or a function that changes random generators only"

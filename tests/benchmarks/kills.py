@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "cases"))
 from methods import METHODS
 from processes import Child, module
 
-from ebmlearn import fit
+from ebmlearn import fit, seed
 from ebmlearn.recipes import RECIPES
 from ebmlearn.train import checkpoint
 from ebmlearn.train.folder import Folder
@@ -53,7 +53,7 @@ def train(name: str, out: Path, slow: float, full: tuple[int, int] | None) -> No
             resource.setrlimit(resource.RLIMIT_FSIZE, (full[1], resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    torch.manual_seed(0)
+    seed(0)
     case = METHODS[name]
     run = {"steps": STEPS, "batch_size": 8, "every": EVERY, "hooks": [hook]}
     fit(case.make(), case.data, **run, out=out, resume=True, criterion=criterion if slow else None)
