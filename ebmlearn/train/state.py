@@ -77,7 +77,7 @@ class State:
         return walk.texts, walk.generators
 
 
-def changed(method: Any, changes: dict[str, tuple[str, str]], step: int, then: str) -> str:
+def unsaved(method: Any, changes: dict[str, tuple[str, str]], step: int, then: str) -> str:
     """What to say of changes that no checkpoint holds."""
     lines = [f"  {name}: {old} → {new}" for name, (old, new) in changes.items()]
     first = next(iter(changes))
@@ -102,6 +102,7 @@ class _Walk:
         self.texts: dict[str, str] = {}
         self.generators: dict[str, Any] = {}
         self.seen: dict[int, Any] = {}  # holds them, so that no other gets their id
+        self.names: dict[int, str] = {}  # under which each was first seen, if it is no part of the method
         self.own = ""  # the class and attribute of the method in which the walk is
         if known is not None:
             self.know(known)
@@ -122,7 +123,7 @@ class _Walk:
         skipped = {*_OF_TORCH, *getattr(module, "scratch", ())}
         if hasattr(module, "add_optimizer"):
             skipped |= _OF_METHOD
-        for key in vars(module).keys() - skipped:
+        for key in [key for key in vars(module) if key not in skipped]:
             outer, self.own = self.own, f"{type(module).__name__}.{key}" if saved else self.own
             self.visit(_join(path, key), vars(module)[key], strict=saved)
             self.own = outer
@@ -132,7 +133,10 @@ class _Walk:
         if isinstance(value, _SCALARS):
             self.texts[name] = short(repr(value))
         elif id(value) in self.seen:
-            self.texts[name] = f"the same {type(value).__name__}"
+            first = self.names.get(id(value))
+            self.texts[name] = (
+                f"the {type(value).__name__} of the method" if first is None else self.texts[first]
+            )
         elif isinstance(value, Tensor | np.ndarray):
             if strict and self.refuse:
                 raise self._unsaved(name, value)
@@ -142,11 +146,11 @@ class _Walk:
                 value, "__qualname__", getattr(value, "__name__", type(value).__name__)
             )
         else:
-            self.seen[id(value)] = value
+            self.seen[id(value)], self.names[id(value)] = value, name
+            self.texts[name] = f"a {type(value).__name__}"
             if random.is_generator(value):
-                self.texts[name], self.generators[name] = f"a {type(value).__name__}", value
+                self.generators[name] = value
             elif isinstance(value, io.IOBase | Iterator):
-                self.texts[name] = f"a {type(value).__name__}"
                 if self.refuse:
                     raise self._unrepeatable(name, value)
             elif isinstance(value, dict | list | tuple | set | frozenset | deque):
