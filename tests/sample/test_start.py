@@ -86,11 +86,14 @@ def test_noise_start_has_its_law(law, reference, shape):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: NoiseStart("gaussian"), "law is 'gaussian'; expected 'uniform' or 'normal'"),
+        (lambda: NoiseStart("gaussian"), "law is 'gaussian'; expected one of 'uniform', 'normal'"),
         (lambda: NoiseStart(scale=0.0), "scale is 0.0"),
-        (lambda: numbered(5, restart=1.5, noise=NoiseStart()), "expected a probability"),
-        (lambda: numbered(5, restart=0.5), "NoiseStart if > 0"),
-        (lambda: ReplayBuffer(torch.tensor([[float("nan")]])), "not finite"),
+        (
+            lambda: numbered(5, restart=1.5, noise=NoiseStart()),
+            "restart is 1.5; expected a number in .*, the probability",
+        ),
+        (lambda: numbered(5, restart=0.5), "NoiseStart if restart > 0"),
+        (lambda: ReplayBuffer(torch.tensor([[float("nan")]])), "1 of 1 rows of x are NaN"),
         (lambda: numbered(5).draw(torch.zeros(6, 1)), "cannot draw 6"),
         (
             lambda: numbered(5).draw(torch.zeros(2, 3)),
