@@ -1,7 +1,7 @@
 """What functions refuse: numbers out of their range, and what is no tensor, function or module.
 
-Each message says what was passed, what was expected and, where it is not plain, what to do. A number, a word or
-a tensor that is off is a ``ValueError``, a thing of another kind a ``TypeError``. Checks are made where a
+Each message says what was passed, what was expected and, where it is not plain, what to do. A number, a word
+or a tensor that is off is a ``ValueError``, a thing of another kind a ``TypeError``. Checks are made where a
 function is entered or an object made, and never in the steps of a chain.
 """
 

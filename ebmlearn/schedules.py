@@ -20,8 +20,8 @@ def linear(start: float, steps: int, end: float = 0.0) -> Schedule:
     many more steps, and is told so by the error.
 
     Raises:
-        ValueError: If ``steps`` < 1, or ``start`` or ``end`` is no finite number; of the schedule: if it is asked
-            past its end.
+        ValueError: If ``steps`` < 1, or ``start`` or ``end`` is no finite number; of the schedule: if it is
+            asked past its end.
     """
     start, end = check.number("start", start, ""), check.number("end", end, "")
     return partial(_linear, start, check.count("steps", steps), end)

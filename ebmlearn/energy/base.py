@@ -54,8 +54,8 @@ def _explain(energy: Energy, x: Tensor, error: Exception) -> None:
         raise ValueError(f"x is on {x.device}, but the energy on {weights.device}; use x.to(...)") from error
     if x.ndim < 2:
         raise ValueError(
-            f"the energy failed on x of shape {tuple(x.shape)}, which has no axis of event ({error}); expected "
-            "(B, *event): of single numbers make x[:, None], of one point x[None]"
+            f"the energy failed on x of shape {tuple(x.shape)}, which has no axis of event ({error}); "
+            "expected (B, *event): of single numbers make x[:, None], of one point x[None]"
         ) from error
 
 
@@ -70,7 +70,7 @@ def _check(value: Tensor, x: Tensor) -> None:
     if not isinstance(value, Tensor):
         check.tensor("x", x)
         raise TypeError(
-            f"the energy returned {check.shown(value)} ({type(value).__name__}); expected a tensor of shape (B,)"
+            f"the energy returned {check.shown(value)} ({type(value).__name__}); expected a tensor, (B,)"
         )
     if value.dtype == torch.bfloat16 and speed.current().precision == "bf16":
         raise ValueError(
@@ -208,8 +208,8 @@ class ExactEnergy(nn.Module, ABC):
         if x.shape[1:] != self.event_shape or not x.ndim:
             event = ", ".join(map(str, ("B", *self.event_shape)))
             raise ValueError(
-                f"x has shape {tuple(x.shape)}; expected ({event}), since this {self._get_name()} is for events "
-                f"of shape {self.event_shape}"
+                f"x has shape {tuple(x.shape)}; expected ({event}), as this {self._get_name()} is for "
+                f"events of shape {self.event_shape}"
             )
 
     def extra_repr(self) -> str:

@@ -107,8 +107,8 @@ def forward(
 
     Raises:
         TypeError: If ``path(0)`` is not an `ebmlearn.energy.ExactEnergy`.
-        ValueError: If ``n_chains``, ``betas`` or ``n_steps`` is out of its range, or the kernel is not exact, as
-            `ebmlearn.sample.ula` is not, or of another temperature than 1.
+        ValueError: If ``n_chains``, ``betas`` or ``n_steps`` is out of its range, or the kernel is not exact,
+            as `ebmlearn.sample.ula` is not, or of another temperature than 1.
         FloatingPointError: If a weight or a chain is not finite.
 
     Warns:

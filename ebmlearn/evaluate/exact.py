@@ -246,6 +246,7 @@ def mode_weights(energy: Energy, centers: Tensor, grid: Grid) -> Estimate[Tensor
     Warns:
         LeakWarning: As `log_z`.
     """
+    check.instance("grid", grid, Grid, "a Grid, such as Grid((-4, 4))")
     check.floats("centers", centers)
     if not centers.isfinite().all():
         raise ValueError("centers holds values that are NaN or infinite")

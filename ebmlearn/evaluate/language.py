@@ -73,8 +73,8 @@ class NGram:
             or (x.numel() and not 0 <= x.min() <= x.max() < self.n_tokens)
         ):
             raise ValueError(
-                f"x is {x.dtype} of shape {tuple(x.shape)}; expected token ids in [0, {self.n_tokens}), int64 "
-                "(B, length)"
+                f"x is {x.dtype} of shape {tuple(x.shape)}; expected token ids in [0, {self.n_tokens}), "
+                "int64 (B, length)"
             )
         cost = self._cost[self._index(self._grams(x))]
         return (cost * _counts(x, self.end)).sum(1)

@@ -177,8 +177,8 @@ def regress(model: LinearGaussian, x: Tensor, law: Normal) -> LinearGaussian:
     check.instance("law", law, Normal)
     if law.mean.shape != (len(x), model.weight.shape[1]):
         raise ValueError(
-            f"the law has means of shape {tuple(law.mean.shape)}; expected {(len(x), model.weight.shape[1])}, "
-            "one for each x"
+            f"the law has means of shape {tuple(law.mean.shape)}; expected "
+            f"{(len(x), model.weight.shape[1])}, one for each x"
         )
     residual = x.detach().flatten(1).double() - model.bias
     second = law.mean.T @ law.mean + len(x) * law.cov

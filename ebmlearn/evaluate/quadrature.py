@@ -84,7 +84,8 @@ class Grid:
             raise ValueError(f"box = {box!r}; expected finite ends with low < high")
         if not isinstance(n, int) or isinstance(n, bool) or n < 6 or n % 3:
             raise ValueError(
-                f"n = {check.shown(n)}; expected a multiple of 3, at least 6: every third point gives the error"
+                f"n = {check.shown(n)}; expected a multiple of 3, at least 6: every third point gives the "
+                "error"
             )
         if type(dim) is int and dim in (1, 2) and n**dim > _MOST:
             raise ValueError(f"n = {n} makes {n**dim:,} points; expected at most {_MOST:,}")

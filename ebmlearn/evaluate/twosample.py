@@ -124,6 +124,8 @@ def squared_mmd(x: Tensor, y: Tensor, *, bandwidth: float | None = None) -> floa
             bandwidth is not positive.
     """
     a, b = _flat(x, y, 2)
+    if bandwidth is not None:
+        check.number("bandwidth", bandwidth)
     pooled = torch.cat([a, b])
     h = _median_distance(pooled) if bandwidth is None else bandwidth
     _check_bandwidths((h,))

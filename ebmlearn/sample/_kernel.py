@@ -122,9 +122,9 @@ def metropolis(
     assert new.energy is not None and new.grad is not None
     assert state.energy is not None and state.grad is not None
     if bounds is not None:
-        inside = (new.x >= bounds[0]) & (new.x <= bounds[1])
-        inside = inside.flatten(1).all(1) if inside.ndim > 1 else inside
-        log_ratio = torch.where(inside, log_ratio, -torch.inf)
+        outside = (new.x < bounds[0]) | (new.x > bounds[1])  # NaN is not, and goes on to the error below
+        outside = outside.flatten(1).any(1) if outside.ndim > 1 else outside
+        log_ratio = torch.where(outside, -torch.inf, log_ratio)
     # One reduction in the usual case; infinities of both signs also end here, and are looked at one by one.
     if math.isnan(log_ratio.sum().item()):
         log_ratio = torch.where(new.energy == torch.inf, -torch.inf, log_ratio)
@@ -216,7 +216,8 @@ def total(x: Tensor) -> Tensor:
 
 _ADVICE = (
     "The step is too large for this energy, or the energy itself is not finite: lower step_size, bound the "
-    "energy's slope (smaller learning rate, a Gaussian reference term) or start the chains nearer to the data."
+    "energy's slope (smaller learning rate, a Gaussian reference term) or start the chains nearer to the "
+    "data."
 )
 
 

@@ -109,8 +109,8 @@ class ReplayBuffer(Start):
         noise: Where a restarted chain starts; needed when ``restart`` > 0.
 
     Raises:
-        ValueError: If ``restart`` is not a probability, comes without ``noise``, or ``x`` is empty, of integers
-            or not finite.
+        ValueError: If ``restart`` is not a probability, comes without ``noise``, or ``x`` is empty, of
+            integers or not finite.
         TypeError: If ``x`` is no tensor, or ``noise`` no `NoiseStart`.
     """
 
