@@ -22,7 +22,16 @@ import ebmlearn
 
 PACKAGE = Path(ebmlearn.__file__).parent
 CASES = cases()
-KINDS = (ValueError, TypeError, KeyError, FloatingPointError, RuntimeError, OSError, ImportError, AssertionError)
+KINDS = (
+    ValueError,
+    TypeError,
+    KeyError,
+    FloatingPointError,
+    RuntimeError,
+    OSError,
+    ImportError,
+    AssertionError,
+)
 
 
 @functools.cache
@@ -123,7 +132,9 @@ def test_every_public_name_is_in_the_table():
     covered = {id(what) for row in ROWS for what in row.covers if not isinstance(what, str)}
     words = {what for row in ROWS for what in row.covers if isinstance(what, str)}
     missing = {
-        name for name, what in public().items() if id(what) not in covered and name not in words | NOT_CALLED.keys()
+        name
+        for name, what in public().items()
+        if id(what) not in covered and name not in words | NOT_CALLED.keys()
     }
     assert missing == set()
     assert NOT_CALLED.keys() - public().keys() == set()

@@ -199,8 +199,6 @@ def _joint(x: Tensor, generator: Generator, grid: Grid, table: Tensor) -> Iterat
     check.instance("generator", generator, Generator)
     if not x.ndim or not len(x):
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, *event) with B >= 1")
-    if x.is_floating_point() and not x.isfinite().all():
-        raise ValueError("x holds values that are NaN or infinite")
     if grid.dim != generator.latent_dim:
         raise ValueError(
             f"the grid has dim={grid.dim}, the generator {generator.latent_dim} latents; they must agree"

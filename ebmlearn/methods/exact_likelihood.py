@@ -35,11 +35,11 @@ class ExactLikelihood(Method):
 
     Raises:
         TypeError: If ``energy`` is no module, or ``log_z`` no function.
-        ValueError: At a step, if a datum lies outside the box of ``grid.log_z``: nothing would hold its energy
-            up, and its likelihood would grow without end.
+        ValueError: At a step, if a datum lies outside the box of ``grid.log_z``: its energy would fall without
+            end, at no cost.
 
     Warns:
-        LeakWarning: If, after every hundredth update, more than 0.1 % of the model's mass is outside the box of
+        LeakWarning: If, after a hundredth update, more than 0.1 % of the model's mass is outside the box of
             ``grid.log_z``, where it is not counted. A new net often has more, and loses it in a few updates.
     """
 
