@@ -22,6 +22,7 @@ import ebmlearn
 
 PACKAGE = Path(ebmlearn.__file__).parent
 CASES = cases()
+pytestmark = pytest.mark.slow
 KINDS = (
     ValueError,
     TypeError,

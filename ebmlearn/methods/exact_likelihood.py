@@ -35,8 +35,8 @@ class ExactLikelihood(Method):
 
     Raises:
         TypeError: If ``energy`` is no module, or ``log_z`` no function.
-        ValueError: At a step, if a datum lies outside the box of ``grid.log_z``: its energy would fall without
-            end, at no cost.
+        ValueError: At a step, if a datum lies outside the box of ``grid.log_z``: its energy would fall
+            without end, at no cost.
 
     Warns:
         LeakWarning: If, after a hundredth update, more than 0.1 % of the model's mass is outside the box of

@@ -99,3 +99,11 @@ def test_bad_settings_are_refused(settings, match):
 def test_an_unadjusted_kernel_is_refused():
     with pytest.raises(ValueError, match="an unadjusted kernel accepts every move"):
         adapt_step_size(partial(ula, normal()), torch.zeros(3, 1), step_size=0.5, target=0.8)
+
+
+def test_a_step_size_that_has_not_settled_is_told():
+    """From 1e-30 it returned 2e-22 in silence."""
+    with pytest.warns(
+        UserWarning, match="the step size has not settled after 50 steps: it is at .*, its average at 1"
+    ):
+        adapt_step_size(partial(mala, normal()), torch.zeros(30, 1), step_size=1e-30, target=0.8, n_steps=50)

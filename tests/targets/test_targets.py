@@ -232,3 +232,17 @@ def test_radial_targets_have_finite_gradients_at_the_origin(name):
 def test_bad_arguments_are_refused(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_a_target_says_what_it_is():
+    assert repr(targets.eight_gaussians()) == "GaussianMixture(event_shape=(2,), box=(-3.625, 3.625))"
+    assert repr(targets.checkerboard()) == "Checkerboard(event_shape=(2,), box=(-5.0, 5.0))"
+
+
+@pytest.mark.parametrize("name", [n for n in targets.__all__ if n != "phrase_book"])
+def test_points_of_another_shape_do_not_broadcast(name):
+    """Of shape (5, 1) they did, and the density of a point that nobody had given came back."""
+    target = getattr(targets, name)()
+    for x in (torch.zeros(5, 1), torch.zeros(5, 3), torch.zeros(2)):
+        with pytest.raises(ValueError, match=r"x has shape \(.*\); expected \(B, 2\), as this"):
+            target.log_prob(x)
