@@ -1,5 +1,9 @@
 """The papers' large settings, runnable: ``python -m ebmlearn train NAME --out FOLDER``.
 
+``--set KEY=VALUE`` changes a setting, `Recipe.with_settings` does in Python; ``python -m ebmlearn show NAME``
+lists them. A recipe in a file of your own is ``FILE.py:NAME`` in place of a name: a function that gives a
+`Recipe`. To name it is to run the file.
+
 A recipe is a function of its size: ``RECIPES["short-run-cifar10"]()`` has the paper's numbers, and with
 ``smoke=True`` the same method, code path and kind of net at a size that trains on a CPU in less than a
 minute, which shows that everything runs and nothing else. One file for each method; every number has its
@@ -10,7 +14,7 @@ import difflib
 from collections.abc import Callable
 from functools import partial
 
-from ebmlearn.recipes import anatomy
+from ebmlearn.recipes import anatomy, from_file
 from ebmlearn.recipes._base import Recipe
 from ebmlearn.recipes.coopnets import coopnets
 from ebmlearn.recipes.dual_mcmc import dual_mcmc
@@ -45,9 +49,17 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
 def find(name: str, *, smoke: bool = False) -> Recipe:
     """The recipe of a name.
 
+    Args:
+        name: One of `RECIPES`, or ``FILE.py:NAME`` for one of your own, whose file is run.
+        smoke: The tiny size.
+
     Raises:
         ValueError: If there is none.
+        FileNotFoundError: If there is no such file.
     """
+    own = from_file.split(name)
+    if own is not None:
+        return from_file.make(from_file.read(own[0]), own[1], smoke=smoke)
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"did you mean {near[0]}?" if near else "`python -m ebmlearn list` shows them"

@@ -14,7 +14,7 @@ from ebmlearn import random
 from ebmlearn.data import Images, load
 from ebmlearn.data.sources import SOURCES
 from ebmlearn.progress import progress_enabled
-from ebmlearn.recipes import _settings
+from ebmlearn.recipes import settings
 from ebmlearn.sample import evaluation_mode
 from ebmlearn.train import Method
 
@@ -26,7 +26,7 @@ def _own(name: str, value: Any) -> int | None:
     least, optional = _OWN[name]
     if value is None and optional:
         return None
-    value = _settings.checked(name, value, int | None if optional else int, 64 if least else 2)
+    value = settings.checked(name, value, int | None if optional else int, 64 if least else 2)
     if value < least:
         raise ValueError(f"{name} is {value}; expected a whole number of at least {least}")
     return value
@@ -86,12 +86,12 @@ class Recipe:
         Raises:
             ValueError, TypeError: If the method refuses a setting.
         """
-        return _settings.change(self._setup(shape), self.changes)()
+        return settings.change(self._setup(shape), self.changes)()
 
     def settings(self) -> dict[str, Any]:
         """All that `with_settings` can change, by name, with the values of now: numbers and texts, and the
         chains, optimisers, schedules and functions of the method."""
-        return {name: getattr(self, name) for name in _OWN} | _settings.table(self.sketch())
+        return {name: getattr(self, name) for name in _OWN} | settings.table(self.sketch())
 
     def with_settings(self, changes: Mapping[str, Any]) -> Self:
         """The same recipe with other settings: ``{"lr_energy": 1e-4, "chain.n_steps": 60}``.
@@ -117,7 +117,7 @@ class Recipe:
         except (RuntimeError, TypeError):  # a net that looks at values while it is made
             with random.kept():
                 setup = self._setup(self.shape())
-        return _settings.change(setup, self.changes, _OWN)
+        return settings.change(setup, self.changes, _OWN)
 
     def _setup(self, shape: tuple[int, int, int]) -> partial[Method]:
         setup = self.setup(shape)
