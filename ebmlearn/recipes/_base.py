@@ -93,7 +93,7 @@ class Recipe:
         """The untrained method, for images of a shape ``(C, H, W)``.
 
         Raises:
-            ValueError, TypeError: If the method refuses a setting.
+            ValueError: If the method refuses a setting.
         """
         return settings.change(self._setup(shape), self.changes)()
 
@@ -109,8 +109,7 @@ class Recipe:
             changes: New values by name, see `settings`. What a schedule gave may become a number.
 
         Raises:
-            ValueError: If there is no such setting, or a value is out of its range.
-            TypeError: If a value is of another type than its setting takes.
+            ValueError: If there is no such setting, or a value is of another type than it takes.
         """
         own = {name: _field(name, value) for name, value in changes.items() if name in _FIELDS}
         rest = {name: value for name, value in changes.items() if name not in _FIELDS}

@@ -40,8 +40,7 @@ def change(build: partial[Any], changes: Mapping[str, Any], more: Iterable[str] 
         more: Names of settings besides those of the method, for the message.
 
     Raises:
-        ValueError: If there is no such setting, or a chain refuses a value.
-        TypeError: If a value is of another type than the setting takes.
+        ValueError: If there is no such setting, or it does not take the value.
     """
     for name in sorted(changes, key=lambda name: "." in name):  # a whole first, then what is inside of it
         outer, _, inner = name.partition(".")
@@ -86,7 +85,7 @@ def checked(name: str, value: Any, hint: Any, current: Any) -> Any:
     """The value as its setting takes it: an int becomes a float, a list a tuple, where that is wanted.
 
     Raises:
-        TypeError: If the setting takes other values.
+        ValueError: If the setting takes values of another type.
     """
     if hint is Any:
         hint = Any if current is None else type(current)
@@ -95,7 +94,7 @@ def checked(name: str, value: Any, hint: Any, current: Any) -> Any:
         if fits:
             return new
     example = "" if callable(current) or current is None else f", such as {current!r}"
-    raise TypeError(f"{name} is {value!r}; expected {_words(hint)}{example}")
+    raise ValueError(f"{name} is {value!r}; expected {_words(hint)}{example}")
 
 
 def _of(value: Any) -> tuple[dict[str, Any], Hints]:
