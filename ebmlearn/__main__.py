@@ -57,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_: _say(f"warning: {message}")
             _run(args, argv)
+        sys.stdout.flush()
         return 0
     except Stopped as stop:
         step = Folder(args.out).steps()[-1]
@@ -66,6 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         known = args.command == "train" and (args.out / "run.json").exists()
         _say(f"interrupted. To go on from what is saved:\n  {_again(argv)}" if known else "interrupted")
         return 128 + signal.SIGINT
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # lest Python complains at its end
+        return 128 + signal.SIGPIPE
     except (ImportError, ValueError, OSError, FloatingPointError, RankLost) as error:
         if not _is_message(error):
             raise
@@ -84,7 +88,7 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     if unknown:
         command = of_commands[args.command]
         option = unknown[0].partition("=")[0]
-        near = difflib.get_close_matches(option, command._option_string_actions, n=1)
+        near = difflib.get_close_matches(option, command._option_string_actions, n=1, cutoff=0.75)
         hint = f"; did you mean {near[0]}?" if near else ""
         if not near and option.startswith("--") and args.command in ("train", "show"):
             key = option[2:].replace("-", "_")

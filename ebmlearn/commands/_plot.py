@@ -16,7 +16,8 @@ def plot(run: Path, *, out: Path | None = None) -> None:
         ValueError: If the file is damaged or has no row, or ``out`` is no file name of a picture.
         FileNotFoundError: If there is no such run, or the folder of ``out`` is absent.
     """
-    path = file_to_write(out or run / "trace.png", (".png", ".pdf", ".svg"))
+    path = run / "trace.png" if out is None else file_to_write(out, (".png", ".pdf", ".svg"))
+    runs.read(run)
     history = runs.read_trace(run / "trace.csv")
     steps = len(next(iter(history.values())))
     picture = io.BytesIO()

@@ -37,7 +37,7 @@ def sample(
         ValueError: If ``out`` is no file name of a picture, or an argument is out of its range.
         FileNotFoundError: If the folder of ``out`` is absent.
     """
-    path = file_to_write(out or run / "sample.png", (".png",))
+    path = run / "sample.png" if out is None else file_to_write(out, (".png",))
     made, method, step, _ = _trained(run, n, best, recipe)
     picture = io.BytesIO()
     with random.kept(seed):

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from torch import nn
@@ -18,14 +19,16 @@ from ebmlearn.train.method import describe
 
 def list_recipes() -> None:
     """The recipes by method: data, size of the images, weights, and how much work they are."""
-    print(f"{'':29}{'data':9}{'images':>12}{'parameters':>13}{'steps x batch':>16}   chain steps an update")
+    width = max(map(len, RECIPES)) + 4
+    print(f"{'':{width}}data      images       parameters  steps x batch     chain steps an update")
     recipes = {name: make() for name, make in RECIPES.items()}
     for _, group in groupby(recipes, key=lambda name: name.rpartition("-")[0]):
         names = list(group)
-        first = recipes[names[0]]
-        print(f"\n{first.summary.partition(' on ')[0]}\n  {first.source}")
+        print(f"\n{recipes[names[0]].summary.partition(' on ')[0]}")
+        for source in dict.fromkeys(recipes[name].source for name in names):
+            print(fill(source, 100, initial_indent="  ", subsequent_indent="  "))
         for name in names:
-            print(f"  {name:27}{_line(recipes[name])}")
+            print(f"  {name:{width - 2}}{_line(recipes[name])}")
 
 
 def _line(recipe: Recipe) -> str:
@@ -34,12 +37,12 @@ def _line(recipe: Recipe) -> str:
     work = f"{recipe.steps:,} x {recipe.batch_size}"
     chains = [value for value in recipe.settings().values() if isinstance(value, Chain)]
     steps = " + ".join(_chain_steps(chain) for chain in chains) or "none"
-    return f"{recipe.data:9}{shape:>12}{n:13,}{work:>16}   {steps}"
+    return f"{recipe.data:10}{shape:13}{n:10,}  {work:18}{steps}"
 
 
 def _chain_steps(chain: Chain) -> str:
     leaps = chain.settings.get("n_leapfrog")
-    return f"{chain.n_steps}" if leaps is None else f"{chain.n_steps} of {leaps} leapfrog steps"
+    return f"{chain.n_steps}" if leaps is None else f"{chain.n_steps} x {leaps} leapfrog"
 
 
 def _nets(recipe: Recipe) -> Iterator[tuple[str, nn.Module]]:
@@ -79,11 +82,12 @@ def show(name: str, *, smoke: bool = False, settings: dict[str, Any], recipe: st
         size = sum(p.numel() for p in net.parameters())
         print(f"  {key:24}{type(net).__name__}, {size:,} parameters")
     print("\nsettings, each for --set KEY=VALUE")
-    for key, value in changed.settings().items():
-        was = (
-            f"   (without --set: {_text(key, before[key])})" if key in before and before[key] != value else ""
-        )
-        print(f"  {key:24}{_text(key, value)}{was}")
+    values = {key: _text(key, value) for key, value in changed.settings().items()}
+    usual = {key: _text(key, value) for key, value in before.items()}
+    width = max(map(len, values)) + 1
+    for key, value in values.items():
+        was = f"   (not {usual[key]})" if key in usual and usual[key] != value else ""
+        print(f"  {key:{width}} {value}{was}")
     print(f"\n{_code(found)}", end="")
 
 

@@ -163,7 +163,7 @@ class Recipe:
                 `ebmlearn.data.from_array` or `ebmlearn.data.from_hub`; the errors say how to get the data.
         """
         name, n = own.resolve(data or self.data), n or self.n
-        if own.is_field(name):
+        if own.is_own(name):
             channels, side, _ = self.shape()
             return own.load(name, split, size=side, channels=channels, n=n, image=image, label=label)
         if image or label:

@@ -45,18 +45,19 @@ def change(build: partial[Any], changes: Mapping[str, Any], more: Iterable[str] 
     for name in sorted(changes, key=lambda name: "." in name):  # a whole first, then what is inside of it
         outer, _, inner = name.partition(".")
         values, hints = _of(build)
-        if not inner and outer in values:
-            new = checked(name, changes[name], hints.get(outer, Any), values[outer])
-        elif inner and outer in values and inner in (within := _of(values[outer]))[0]:
-            part = checked(name, changes[name], within[1].get(inner, Any), within[0][inner])
-            value = values[outer]
-            new = (
-                value.replace(**{inner: part})
-                if isinstance(value, Chain)
-                else partial(value, **{inner: part})
-            )
-        else:
+        whole = values.get(outer)
+        if inner:
+            values, hints = _of(whole)
+        key = inner or outer
+        if key not in values:
             raise ValueError(_unknown(name, [*more, *table(build)]))
+        new = checked(name, changes[name], hints.get(key, Any), values[key])
+        if new is values[key] or (not callable(new) and new == values[key]):
+            continue  # 0 and 0.0 are the same setting, but not the same text
+        if isinstance(whole, Chain) and inner:
+            new = whole.replace(**{inner: new})
+        elif inner:
+            new = partial(whole, **{inner: new})
         build = partial(build, **{outer: new})
     return build
 
@@ -207,8 +208,7 @@ def _fit_tuple(value: Any, kinds: tuple[Any, ...]) -> tuple[bool, Any]:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if not near:  # perhaps one half of the name is right
-        near = [k for k in known if k.split(".")[-1] == name.split(".")[-1]][:1]
+    near = [each for each in known if each.split(".")[-1] == name.split(".")[-1]]  # half of it may be right
+    near = near or difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     hint = f"did you mean {near[0]}? " if near else ""
     return f"there is no setting {name!r}; {hint}`python -m ebmlearn show RECIPE` lists all settings"
