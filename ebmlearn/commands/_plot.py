@@ -20,6 +20,8 @@ def plot(run: Path, *, out: Path | None = None) -> None:
     runs.read(run)
     history = runs.read_trace(run / "trace.csv")
     steps = len(next(iter(history.values())))
+    if not steps:
+        raise ValueError(f"{run / 'trace.csv'} has no step yet; wait for the first, and there is a curve")
     picture = io.BytesIO()
     ebmlearn.viz.save_traces(history, picture, title=str(run), format=path.suffix[1:].lower())
     write_whole(path, picture.getvalue())

@@ -7,6 +7,7 @@ folder ``recipes`` holds an empty file for each that was.
 
 import hashlib
 import os
+import sys
 import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,10 +74,10 @@ def of_run(run: Path, about: dict[str, Any], name: str | None = None) -> Recipe:
 def tell_changes(then: dict[str, str] | None, now: dict[str, str] | None) -> None:
     """Say it if the file of a run's recipe is another than then."""
     if then is not None and now is not None and then["sha256"] != now["sha256"]:
-        warnings.warn(
-            f"{now['path']} has changed since the run began: its SHA-256 was {then['sha256'][:12]}..., it is "
-            f"{now['sha256'][:12]}...; settings are compared, code cannot be",
-            stacklevel=2,
+        print(
+            f"note: {now['path']} has changed since the run began: SHA-256 {then['sha256'][:12]}... then, "
+            f"{now['sha256'][:12]}... now; settings are compared, code cannot be",
+            file=sys.stderr,
         )
 
 
