@@ -87,6 +87,66 @@ def diversify(rank: int, step: int) -> None:
     random.seed(value)
 
 
+def is_generator(value: Any) -> bool:
+    """Whether it is a generator of torch, numpy or Python, whose state `generator_state` can tell."""
+    return isinstance(value, torch.Generator | np.random.Generator | np.random.RandomState | random.Random)
+
+
+def generator_state(generator: Any) -> Any:
+    """The state of a generator, in what a checkpoint can hold."""
+    if isinstance(generator, torch.Generator):
+        return generator.get_state()
+    if isinstance(generator, random.Random):
+        return generator.getstate()
+    if isinstance(generator, np.random.Generator):
+        return _plain(generator.bit_generator.state)
+    return _plain(generator.get_state(legacy=False))
+
+
+def restore_generator(generator: Any, state: Any) -> None:
+    """Bring a generator to where another one was when `generator_state` was called."""
+    if isinstance(generator, torch.Generator):
+        generator.set_state(state.cpu())
+    elif isinstance(generator, random.Random):
+        generator.setstate(state)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = _arrays(state)
+    else:
+        generator.set_state(_arrays(state))
+
+
+def diversify_generator(generator: Any, rank: int, step: int) -> None:
+    """Give a generator numbers that belong to where it is, this rank and a step alone."""
+    if isinstance(generator, torch.Generator):
+        drawn = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+    elif isinstance(generator, random.Random):
+        drawn = generator.getrandbits(62)
+    else:
+        drawn = int.from_bytes(generator.bytes(7), "big")
+    value = int(np.random.SeedSequence([drawn, rank, step]).generate_state(1)[0])
+    if isinstance(generator, torch.Generator):
+        generator.manual_seed(value)
+    elif isinstance(generator, np.random.Generator):
+        generator.bit_generator.state = type(generator.bit_generator)(value).state  # type: ignore[call-arg]
+    else:
+        generator.seed(value)
+
+
+def _plain(value: Any) -> Any:
+    """Arrays in a numpy state as tensors: a checkpoint holds no arrays."""
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return (
+        torch.from_numpy(value.astype(np.uint64).view(np.int64)) if isinstance(value, np.ndarray) else value
+    )
+
+
+def _arrays(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _arrays(v) for k, v in value.items()}
+    return value.cpu().numpy().view(np.uint64) if isinstance(value, Tensor) else value
+
+
 class ShuffledIndex(nn.Module):
     """Indices ``0 … size-1`` in an order shuffled anew for each pass; a checkpoint holds order and position.
 

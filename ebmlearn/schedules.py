@@ -4,11 +4,18 @@ A learning rate takes the number of updates of its optimiser, a step size or a n
 step in a chain. Any function of the number will do; these are the ones that recur.
 """
 
+import functools
+import hashlib
 from collections.abc import Callable
 from functools import partial
 
 Schedule = Callable[[int], float]
 """Function of the step number, from 0, that gives the value of a setting at this step."""
+
+
+def constant(value: float) -> Schedule:
+    """The same ``value`` at every step."""
+    return partial(_constant, float(value))
 
 
 def linear(start: float, steps: int, end: float = 0.0) -> Schedule:
@@ -37,7 +44,11 @@ def inverse(start: float, steps: float) -> Schedule:
 
 
 def describe_schedule(schedule: Schedule) -> str:
-    """A schedule as text, by some of its values: code cannot be compared, values can."""
+    """A schedule as text, by its values: code cannot be compared, values can.
+
+    A few are shown, and a checksum of some 5,000 up to step 10,000,000: of all to step 1,000, then of
+    one in 1/500 of the step.
+    """
 
     def value(t: int) -> str:
         try:
@@ -45,7 +56,22 @@ def describe_schedule(schedule: Schedule) -> str:
         except (LookupError, ArithmeticError, ValueError):  # past the run's last step: a table ends
             return "undefined"
 
-    return ", ".join(f"{t}: {value(t)}" for t in (0, 1, 10, 100, 1000, 10_000))
+    shown = {t: value(t) for t in (0, 1, 10, 100, 1000, 10_000)}
+    every = ",".join(map(value, _steps()))
+    text = ", ".join(f"{t}: {v}" for t, v in shown.items())
+    return f"{text}, ... {hashlib.sha256(every.encode()).hexdigest()[:8]}"
+
+
+@functools.cache
+def _steps() -> list[int]:
+    steps = [*range(1000), 1000]
+    while steps[-1] < 10**7:
+        steps.append(steps[-1] + max(1, steps[-1] // 500))
+    return steps
+
+
+def _constant(value: float, t: int) -> float:
+    return value
 
 
 def _linear(start: float, steps: int, end: float, t: int) -> float:

@@ -68,12 +68,15 @@ def test_bad_lengths_are_refused(make, message):
 def test_schedules_are_told_apart_by_their_values():
     assert describe_schedule(lambda t: 1.0) == describe_schedule(lambda t: 1.0 + 0 * t)
     assert describe_schedule(lambda t: 1.0) != describe_schedule(lambda t: 1.0 if t < 10_000 else 0.5)
+    # early, at a step that is not shown; late; very late
+    for change in (7, 999, 15_000, 5_000_000):
+        earlier, later = (describe_schedule(lambda t, c=c: 1.0 if t < c else 0.5) for c in (change, change * 2))
+        assert earlier != later
 
 
 def test_where_a_schedule_has_ended_its_description_says_so():
-    assert describe_schedule(linear(1.0, 100)) == (
-        "0: 1, 1: 0.99, 10: 0.9, 100: 0, 1000: undefined, 10000: undefined"
-    )
+    shown, _, rest = describe_schedule(linear(1.0, 100)).rpartition(", ... ")
+    assert shown == "0: 1, 1: 0.99, 10: 0.9, 100: 0, 1000: undefined, 10000: undefined" and len(rest) == 8
     table = [0.5, 0.25]
     assert describe_schedule(table.__getitem__).startswith("0: 0.5, 1: 0.25, 10: undefined")
     assert describe_schedule(lambda t: 1 / (1 - t)).startswith("0: 1, 1: undefined, 10: -0.111111")

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ebmlearn.energy import Energy
+from ebmlearn.random import is_generator
 from ebmlearn.sample._kernel import Info, Kernel, MakeKernel, State
 from ebmlearn.sample._run import run
 from ebmlearn.schedules import Schedule, describe_schedule
@@ -88,11 +89,18 @@ class Chain:
         """The same chain with other values of ``n_steps`` and of the kernel's settings."""
         return type(self)(self.make_kernel, **{"n_steps": self.n_steps, **self.settings, **changes})
 
+    def schedules(self) -> set[str]:
+        """The settings of the kernel that may be schedules, by its annotations."""
+        kernel = self.make_kernel
+        while isinstance(kernel, partial):
+            kernel = kernel.func
+        return _schedules(kernel)
+
     def __repr__(self) -> str:
         kernel, known = self.make_kernel, dict(self.settings)
         while isinstance(kernel, partial):
             known, kernel = {**kernel.keywords, **known}, kernel.func
-        schedules = _schedules(kernel)
+        schedules = self.schedules()
         text = {k: _describe(v, k in schedules) for k, v in {"n_steps": self.n_steps, **known}.items()}
         name = getattr(kernel, "__qualname__", type(kernel).__name__)
         return f"Chain({name}, {', '.join(f'{k}={v}' for k, v in text.items())})"
@@ -132,6 +140,8 @@ def _schedules(kernel: MakeKernel) -> set[str]:
 
 
 def _describe(value: Any, may_be_schedule: bool) -> str:
+    if is_generator(value):  # whose repr is its place in memory
+        return f"a {type(value).__name__}"
     if not callable(value):
         return repr(value)
     if may_be_schedule:

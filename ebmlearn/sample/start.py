@@ -110,6 +110,7 @@ class ReplayBuffer(Start):
     """
 
     x: Tensor
+    scratch = ("_slots",)  # within a step only
 
     def __init__(self, x: Tensor, *, restart: float = 0.0, noise: NoiseStart | None = None) -> None:
         super().__init__()

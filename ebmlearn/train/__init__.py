@@ -5,7 +5,8 @@ folder holds whole sets of checkpoints, with which it goes on bit for bit.
 """
 
 from ebmlearn.train.batch import Batch
-from ebmlearn.train.data import BatchSize, Data, checksum
+from ebmlearn.train.data import BatchSize, Data
+from ebmlearn.train.describe import checksum
 from ebmlearn.train.fit import Hook, fit, load
 from ebmlearn.train.method import Method, OptimizerFactory
 from ebmlearn.train.ranks import RankLost

@@ -6,6 +6,8 @@ new one at any moment. It ends in the SHA-256 of what precedes it, and is refuse
 
 import hashlib
 import io
+import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from ebmlearn.files import write_whole
 LR_OF = "lr of "
 """What the setting of a learning rate begins with; the name of its optimiser follows."""
 
+_CODE = re.compile(r" \(code [0-9a-f]+ of Python [\d.]+\)")
+_VERSION = re.compile(r"\(code [0-9a-f]+ of Python ([\d.]+)\)")
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
 
@@ -44,7 +48,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: If there is none.
-        ValueError: If it is damaged.
+        ValueError: If it is damaged, or holds anything but tensors, numbers and text.
     """
     content = path.read_bytes()
     payload, digest = content[:-_DIGEST_SIZE], content[-_DIGEST_SIZE:]
@@ -53,7 +57,14 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
             f"the checkpoint {path} is damaged ({len(content)} bytes, checksum does not match) and "
             "was not loaded. Restore it from a copy"
         )
-    return torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+    try:
+        return torch.load(io.BytesIO(payload), map_location=device, weights_only=True)
+    except pickle.UnpicklingError:  # whose text advises to load it nonetheless
+        raise ValueError(
+            f"{path} holds other things than tensors, numbers and text, which might run code when they are "
+            "read. It was not loaded, and no checkpoint of fit holds such things: find out where the file is "
+            "from, and delete it"
+        ) from None
 
 
 def check_settings(
@@ -73,13 +84,14 @@ def check_settings(
     Raises:
         ValueError: Naming every setting that differs and may not, with both values.
     """
-    differ = [key for key in sorted(saved.keys() | wanted.keys()) if saved.get(key) != wanted.get(key)]
+    differ = [key for key in sorted(saved.keys() | wanted.keys()) if _differ(saved.get(key), wanted.get(key))]
     rates = [key for key in differ if key.startswith(LR_OF) and key in saved and key in wanted]
     refused = [key for key in differ if not (new_lr and key in rates)]
     if refused:
         lines = [
             f"  {key}: checkpoint {saved.get(key, '(absent)')} | this run {wanted.get(key, '(absent)')}"
             for key in refused
+            if not any(key.startswith((f"{outer}.", f"{outer}[")) for outer in refused)  # which says it too
         ]
         advice = "Use the same settings, or another folder for a new run."
         if rates and not new_lr:
@@ -88,3 +100,12 @@ def check_settings(
             f"the checkpoint {path} is of another configuration:\n" + "\n".join(lines) + f"\n{advice}"
         )
     return {key.removeprefix(LR_OF): (saved[key], wanted[key]) for key in rates}
+
+
+def _differ(a: str | None, b: str | None) -> bool:
+    """Whether settings differ. The code of functions of two versions of Python cannot be compared."""
+    if a is None or b is None or a == b:
+        return a != b
+    if set(_VERSION.findall(a)) != set(_VERSION.findall(b)):
+        return _CODE.sub("", a) != _CODE.sub("", b)
+    return True

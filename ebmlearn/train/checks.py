@@ -1,9 +1,44 @@
-"""What no method can learn from, refused with the tensor named."""
+"""What nothing can be learned from, refused with its name: arguments of `fit <ebmlearn.train.fit>`, tensors."""
 
+from typing import Any
+
+import numpy as np
 import torch
 from torch import Tensor
 
 from ebmlearn.train.batch import Batch, parts
+from ebmlearn.train.method import Method
+
+
+def check_method(method: Any) -> None:
+    """Refuse what is no method, or has nothing to learn.
+
+    Raises:
+        TypeError, ValueError: Saying what it is.
+    """
+    if not isinstance(method, Method):
+        name = getattr(method, "__name__", type(method).__name__)
+        raise TypeError(
+            "fit trains a method, such as MaximumLikelihood(energy, ...) or a subclass of ebmlearn.Method; got "
+            f"{name}"
+        )
+    if next(method.parameters(), None) is None:
+        raise ValueError(
+            f"{type(method).__name__} has no parameters to learn: its __init__ must set its nets as attributes "
+            "(self.energy = energy), lists of them as an nn.ModuleList"
+        )
+
+
+def counts(**found: Any) -> list[int]:
+    """Whole numbers from 1 on.
+
+    Raises:
+        ValueError: Naming what is none.
+    """
+    for name, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a whole number >= 1")
+    return [int(value) for value in found.values()]
 
 
 def check(batch: Batch, name: str, dtypes: frozenset[torch.dtype], rows: Tensor | None = None) -> None:

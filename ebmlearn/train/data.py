@@ -1,6 +1,5 @@
 """What `ebmlearn.train.fit` takes as data, who makes batches of it, and what identifies it."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from ebmlearn.train.batch import Batch, tensors, unknown
+from ebmlearn.train.describe import checksum
 from ebmlearn.train.loader import Loader
 from ebmlearn.train.ranks import Ranks
 from ebmlearn.train.sources import Function, Shuffled, Source, Streams
@@ -82,17 +82,11 @@ def source(
     raise unknown(data, name, _KINDS)
 
 
-def checksum(x: Tensor) -> str:
-    """SHA-256 of a tensor's values, as 64 hexadecimal digits."""
-    values = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-    return hashlib.sha256(values.numpy().data).hexdigest()
-
-
 def fingerprint(data: Any) -> str:
     """What identifies data, as text: a run goes on only where it is the same.
 
     Of tensors it is shape, dtype and checksum. Of a ``Dataset`` it is its class and length alone, since its
-    items may be random; of a ``DataLoader`` that and the sampler's class; of a function, nothing.
+    items may be random; of a ``DataLoader`` that and the sampler's class; of a function, see `functions`.
     """
     if isinstance(data, Tensor | np.ndarray):
         x = tensors(data)
@@ -108,3 +102,11 @@ def fingerprint(data: Any) -> str:
         length = f", {len(data)} items" if hasattr(data, "__len__") else ""
         return f"{type(data).__name__}{length}"
     return "a function"
+
+
+def functions(data: Any, name: str = "data") -> dict[str, Callable[[int], Batch]]:
+    """The functions among data, by the names that messages call them."""
+    if isinstance(data, tuple):
+        return {k: f for i, part in enumerate(data) for k, f in functions(part, f"{name}[{i}]").items()}
+    known = isinstance(data, Tensor | np.ndarray | Dataset | DataLoader)
+    return {name: data} if callable(data) and not known else {}

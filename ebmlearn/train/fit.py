@@ -14,12 +14,15 @@ from ebmlearn.progress import progress_enabled
 from ebmlearn.speed import Speed
 from ebmlearn.train import checkpoint
 from ebmlearn.train.batch import Batch, check_kind, each, kind_of, parts, spell
-from ebmlearn.train.data import BatchSize, Data, fingerprint, source
+from ebmlearn.train.checks import check_method, counts
+from ebmlearn.train.data import BatchSize, Data, fingerprint, functions, source
 from ebmlearn.train.folder import Folder
+from ebmlearn.train.history import checked
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import Ranks
 from ebmlearn.train.record import Record
 from ebmlearn.train.signals import Stopped, deferred
+from ebmlearn.train.state import State
 
 Hook = Callable[[int, Method, dict[str, Tensor]], None]
 """``hook(step, method, metrics)``, called after each step on every rank; the first step is 1."""
@@ -59,9 +62,10 @@ def fit(
               for images and labels, ``(x, torch.arange(len(x)))`` for images and their place in the data.
             - A tuple of streams, if ``batch_size`` is a tuple: ``((x, y), x_unlabelled)``. Each stream is
               data of any kind, and has passes and an order of its own.
-            - A function of the number of elements that gives a batch (``target.sample`` for infinite data).
-            - A ``Dataset`` with a length, whose items are a tensor or a tuple of tensors. Random items must
-              draw from the global generators, since a checkpoint cannot know one of their own.
+            - A function of the number of elements that gives a batch (``target.sample`` for infinite data). A
+              generator that it draws from is saved; an iterator that it reads cannot be.
+            - A ``Dataset`` with a length, whose items are a tensor or a tuple of tensors. Random items draw
+              from the global generators or from those that are its attributes.
             - A ``DataLoader`` with ``drop_last``: it keeps its order and its batch size. Each rank makes all
               of a batch and takes its share; a resumed run makes the batches of the pass again.
         batch_size: Elements in a batch, over all ranks; a tuple of them for streams. None: 128, or that of a
@@ -69,9 +73,10 @@ def fit(
         out: Folder for checkpoints, of one run at a time; made if absent. None: nothing is written.
         every: Save every so many steps, at the end and when interrupted.
         n_checkpoints: Number of checkpoints that stay, >= 1; older ones are removed once a new one is whole.
-        criterion: ``criterion(method)``, a number to minimise, is computed at each checkpoint, on rank 0; the
-            random numbers of training stay as they were. The checkpoint of its lowest value stays as
-            ``best.pt``. None: there is no best.
+        criterion: ``criterion(method)``, a number to minimise, is computed on rank 0 every ``every`` steps and
+            at the end, once the checkpoint is written; the random numbers of training stay as they were. The
+            checkpoint of its lowest value stays as ``best.pt``. A run that is stopped by a signal computes
+            none: the resumed one does. None: there is no best.
         resume: Continue from the newest checkpoint in ``out``, bit for bit on the same number of ranks; start
             from the beginning if there is none yet.
         new_lr: Whether the run that goes on may have other learning rates than its checkpoint. A change is
@@ -83,22 +88,28 @@ def fit(
         progress: Show a bar with the metrics, where somebody is watching.
 
     Returns:
-        The metrics of all steps, each of shape ``(steps,)``.
+        The metrics of all steps, each of shape ``(steps,)``; NaN where an occasional one was left out.
 
     Raises:
         FileExistsError: If ``out`` holds a checkpoint and ``resume`` is False: nothing is overwritten.
         BlockingIOError: If another process is training in ``out``.
         OSError: If ``out`` cannot be written: disk full, no permission. Earlier checkpoints are kept.
-        TypeError: If the data are of another kind, or a tuple where the method's ``step`` takes a tensor.
-        ValueError: If an argument or the data is off, or the newest checkpoint is damaged or of another
-            configuration.
+        TypeError: If the method is none, its ``step`` returns no dict of scalars, or the data are of another
+            kind, or a tuple where ``step`` takes a tensor.
+        ValueError: If an argument or the data is off, the newest checkpoint is damaged or of another
+            configuration, or with ``out`` the method or a data function holds something that changes and that
+            no checkpoint would hold, or that cannot be compared.
         FloatingPointError: If a loss, a chain or a metric is not finite; the last good checkpoint is kept.
-        Stopped: If interrupted or terminated: after the current step, with a checkpoint. A kind of
-            ``KeyboardInterrupt``.
+        Stopped: If interrupted, terminated or hung up: after the current step, with a checkpoint, and with the
+            history so far. A kind of ``KeyboardInterrupt``.
         RankLost: If another rank has ended; the last whole checkpoint is kept.
     """
-    if min(steps, every, n_checkpoints) < 1:
-        raise ValueError(f"expected steps, every, n_checkpoints >= 1; got {steps}, {every}, {n_checkpoints}")
+    check_method(method)
+    steps, every, n_checkpoints = counts(steps=steps, every=every, n_checkpoints=n_checkpoints)
+    if callable(hooks) or not all(map(callable, hooks)):
+        raise TypeError("hooks holds something else than functions; expected a list of them, hooks=[hook]")
+    if resume and out is None:
+        raise ValueError("resume=True continues the run in a folder, but there is no out; give the folder")
     if criterion is not None and out is None:
         raise ValueError("criterion chooses the best checkpoint, but there is no out to write to; give both")
     if new_lr and not resume:
@@ -114,12 +125,15 @@ def fit(
     values = fingerprint(data), str(batches.batch_size), repr(speed)
     settings = dict(zip(_OF_THE_RUN, values, strict=True))
     folder = None if out is None else Folder(out, ranks, n_checkpoints)
-    run = Record(method, batches, settings, ranks, folder, criterion)
+    states = [] if folder is None and ranks.n == 1 else _states(method, data, refuse=folder is not None)
+    run = Record(method, batches, settings, ranks, folder, criterion, states)
     visible = progress and ranks.main and progress_enabled()
     with ExitStack() as stack:
         if folder is not None:
             stack.enter_context(folder.opened(resume))
             run.restore(device, steps, new_lr)
+            run.watch()
+        begun = run.step
         caught = stack.enter_context(deferred(patient=ranks.n > 1))
         stack.enter_context(run.last_words())
         unit = {"unit": " samples", "unit_scale": batches.size}
@@ -130,9 +144,10 @@ def fit(
                 with ranks.alone():
                     batch = batches.draw()
                     check_kind(batch, method, kind)
-                    metrics = _step(method, each(lambda x: x.to(device), batch), speed, device)
+                    found = _step(method, each(lambda x: x.to(device), batch), speed, device)
+                    metrics = checked(method, found, run.names)
                 metrics, stop = ranks.average(metrics, bool(caught))
-                bad = [name for name, value in metrics.items() if not value.isfinite()]
+                bad = [name for name, value in metrics.items() if name in found and not value.isfinite()]
                 if bad:
                     raise FloatingPointError(f"{', '.join(bad)} not finite")
             except FloatingPointError as error:
@@ -146,26 +161,34 @@ def fit(
                 bar.set_postfix({name: f"{value.item():.3g}" for name, value in metrics.items()})
             if ranks.n == 1:
                 stop = bool(caught)  # a signal may have come during a hook
-            if run.step % every == 0 or run.step == steps or stop:
-                run.save()
+            due = run.step % every == 0 or run.step == steps
+            if due or stop:
+                run.save(due, stopping=stop)
+            elif folder is not None and run.step == begun + 1:
+                ranks.together(run.check_unchanged)  # at once, not after a thousand steps
             if stop and run.step < steps:
-                raise Stopped(run.stopped(steps), caught[0] if caught else signal.SIGTERM)
-    return {name: torch.stack(values) for name, values in run.history.items()}
+                number = caught[0] if caught else signal.SIGTERM
+                raise Stopped(run.stopped(steps), number, run.history.tensors())
+    return run.history.tensors()
 
 
-def _step(method: Method, batch: Batch, speed: Speed | None, device: torch.device) -> dict[str, Tensor]:
+def _states(method: Method, data: Data, refuse: bool) -> list[State]:
+    """What the method and the data functions depend on, besides what a checkpoint holds anyway."""
+    of_data = [State(f, name, method, refuse) for name, f in functions(data).items()]
+    return [State(method, refuse=refuse), *of_data]
+
+
+def _step(method: Method, batch: Batch, speed: Speed | None, device: torch.device) -> Any:
     try:
         if speed is None:
-            metrics = method.step(batch)
-        else:
-            with speed.active(device):
-                metrics = method.step(each(speed.batch, batch))
+            return method.step(batch)
+        with speed.active(device):
+            return method.step(each(speed.batch, batch))
     except RuntimeError as error:
         # Integers may be labels, rows or tokens: only a step that fails on them tells that they are not.
         if not all(x.is_floating_point() for _, x in parts(batch)):
             error.add_note(f"The batch was {spell(batch)}. Where an energy is to see values, pass x.float()")
         raise
-    return {name: torch.as_tensor(value).detach().cpu() for name, value in metrics.items()}
 
 
 def load(method: Method, out: str | Path, *, best: bool = False) -> int:
@@ -189,10 +212,11 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
     state = checkpoint.load(folder.best, device) if best else folder.newest(device)
     if state is None:
         raise FileNotFoundError(f"there is no checkpoint in {out}; is it the folder that was given to fit?")
-    saved = {name: value for name, value in state["settings"].items() if name not in _OF_THE_RUN}
+    of_the_method = State(method).settings()
+    of_the_run = (*_OF_THE_RUN, "data.", "data[")
+    saved = {k: v for k, v in state["settings"].items() if k in of_the_method or not k.startswith(of_the_run)}
     path = folder.best if best else folder.path(state["step"])
-    checkpoint.check_settings(
-        saved, method.settings(), path, new_lr=True
-    )  # they change nothing that is loaded
+    # learning rates change nothing that is loaded
+    checkpoint.check_settings(saved, of_the_method, path, new_lr=True)
     method.load_state_dict(state["method"])
     return state["step"]

@@ -31,6 +31,8 @@ class Folder:
     def __init__(self, out: str | Path, ranks: Ranks | None = None, n_kept: int = 2) -> None:
         self.out, self.ranks, self.n_kept = Path(out), ranks or Ranks(), n_kept
         self.best = self.out / "best.pt"
+        self.lock: Any = None
+        self.written: list[int] = []  # the steps in the folder when this process last wrote there
 
     def path(self, step: int, rank: int = 0) -> Path:
         """The file of a step and a rank."""
@@ -62,19 +64,20 @@ class Folder:
         """
         from filelock import FileLock
 
-        lock = FileLock(self.out / ".lock")
+        self.lock = FileLock(self.out / ".lock")
         try:
-            self.ranks.on_main(lambda: self._open(lock, resume))
+            self.ranks.on_main(lambda: self._open(resume))
             yield
         finally:
-            lock.release()
+            self.lock.release()
+            self.lock = None
 
-    def _open(self, lock: Any, resume: bool) -> None:
+    def _open(self, resume: bool) -> None:
         from filelock import Timeout
 
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            lock.acquire(blocking=False)
+            self._take_lock()
         except Timeout:
             raise BlockingIOError(
                 f"another process is training in {self.out}; wait for its end, or choose another out"
@@ -88,6 +91,32 @@ class Folder:
                 "for a new one"
             )
         self._remove_what_does_not_count()
+        self.written = self.steps()
+
+    def _take_lock(self) -> None:
+        self.lock.acquire(blocking=False)
+        self.inode = (self.out / ".lock").stat().st_ino
+
+    def _keep_lock(self) -> None:
+        """Refuse to write beside another process: whoever removes the file of the lock lets one in."""
+        from filelock import Timeout
+
+        path = self.out / ".lock"
+        if path.exists() and path.stat().st_ino == self.inode:
+            return
+        self.lock.release()
+        try:
+            self._take_lock()
+        except Timeout:
+            alone = False
+        else:
+            alone = self.steps() == self.written
+        if not alone:
+            raise BlockingIOError(
+                f"{path} was removed while this process was training, and another has written in {self.out} or "
+                "trains there now. This one stopped, and wrote nothing over it. Train in one process, and leave "
+                ".lock alone"
+            )
 
     def newest(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
         """This rank's state at the newest checkpoint, or rank 0's if another number of ranks wrote it; None
@@ -123,29 +152,46 @@ class Folder:
             return False
         return True
 
-    def save(self, step: int, state: dict[str, Any], best: bool = False) -> None:
+    def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the checkpoint of a step, on all ranks; then remove what is older than the last ``n_kept``.
 
         Args:
             step: Its number.
             state: This rank's state; has the number of ranks under ``"ranks"``.
-            best: Whether it is the best so far.
 
         Raises:
+            BlockingIOError: If another process has come into the folder.
             OSError: If a rank cannot write its file; earlier checkpoints are untouched.
         """
         path = self.path(step, self.ranks.rank)
+        self.ranks.on_main(self._keep_lock)
         if self.ranks.n > 1:
             self.ranks.together(lambda: None if self.ranks.main else self._write(path, state))
-        self.ranks.on_main(lambda: self._finish(path, state, best))
+        self.ranks.on_main(lambda: self._finish(path, state))
 
-    def _finish(self, path: Path, state: dict[str, Any], best: bool) -> None:
-        if best:  # first: after a crash in between the step is repeated, and the same is written again
-            self._write(self.best, state)
+    def score(self, step: int, state: dict[str, Any], best: bool) -> None:
+        """Write rank 0's checkpoint of a step again, with its criterion in it.
+
+        Args:
+            step: Its number.
+            state: Rank 0's state.
+            best: Whether it is the best so far.
+        """
+
+        def write() -> None:
+            self._keep_lock()
+            if best:  # first: after a crash in between the criterion is computed again, and is the same
+                self._write(self.best, state)
+            self._write(self.path(step), state)
+
+        self.ranks.on_main(write)
+
+    def _finish(self, path: Path, state: dict[str, Any]) -> None:
         self._write(path, state)
         for step in self.steps()[: -self.n_kept]:
             self.path(step).unlink()
         self._remove_what_does_not_count()
+        self.written = self.steps()
 
     def _write(self, path: Path, state: dict[str, Any]) -> None:
         try:

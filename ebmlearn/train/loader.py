@@ -15,7 +15,7 @@ from ebmlearn import random
 from ebmlearn.train.batch import Batch, each
 from ebmlearn.train.checks import check, check_length
 from ebmlearn.train.ranks import Ranks
-from ebmlearn.train.sources import Source, untied
+from ebmlearn.train.sources import Source, generators, untied
 
 
 class Loader(Source):
@@ -38,7 +38,7 @@ class Loader(Source):
         self.data = data
         self.generators = _generators(data)
         self.seed, self.states = ranks.on_main(
-            lambda: (int(torch.randint(2**62, ())), [g.get_state() for g in self.generators])
+            lambda: (int(torch.randint(2**62, ())), [random.generator_state(g) for g in self.generators])
         )
         self.passes, self.position = 0, 0
         self.batches: Iterator[Any] | None = None
@@ -64,7 +64,7 @@ class Loader(Source):
         drawn = next(self.batches, None)  # type: ignore[arg-type]
         if drawn is None:
             self.passes, self.position = self.passes + 1, 0
-            self.states = [g.get_state() for g in self.generators]
+            self.states = [random.generator_state(g) for g in self.generators]
             self._begin()
             drawn = next(self.batches, None)  # type: ignore[arg-type]
         if drawn is None:
@@ -80,7 +80,7 @@ class Loader(Source):
         torch.manual_seed(self.seed)
         random.diversify(0, self.passes)
         for generator, state in zip(self.generators, self.states, strict=True):
-            generator.set_state(state)
+            random.restore_generator(generator, state)
         self.batches = iter(self.data)
         for _ in range(self.position):
             if next(self.batches, None) is None:
@@ -95,22 +95,23 @@ class Loader(Source):
             "seed": self.seed,
             "passes": self.passes,
             "position": self.position,
-            "generators": [state.clone() for state in self.states],
+            "generators": list(self.states),
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on after the same batch; the pass is made again when the next one is drawn."""
         self.seed, self.passes, self.position = state["seed"], state["passes"], state["position"]
-        self.states = [s.cpu() for s in state["generators"]]
+        self.states = state["generators"]
         self.batches = None
 
 
-def _generators(data: DataLoader) -> list[torch.Generator]:
-    """The generators that the user has given to a loader and its samplers, once each."""
+def _generators(data: DataLoader) -> list[Any]:
+    """The generators that the user has given to a loader, its samplers and its data set, once each."""
     within = getattr(data.batch_sampler, "sampler", None)
     owners = (data, data.sampler, data.batch_sampler, within)
     found = [getattr(owner, "generator", None) for owner in owners]
-    return list({id(g): g for g in found if isinstance(g, torch.Generator)}.values())
+    found = [*(g for g in found if isinstance(g, torch.Generator)), *generators(data.dataset)]
+    return list({id(g): g for g in found}.values())
 
 
 def _check_loader(data: DataLoader, name: str, size: int) -> None:

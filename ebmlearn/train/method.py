@@ -1,5 +1,7 @@
 """What every learning method is: nets, optimisers and one ``step``."""
 
+import difflib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -9,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ebmlearn.schedules import Schedule, describe_schedule
+from ebmlearn.schedules import Schedule, constant, describe_schedule
 from ebmlearn.train import ranks
 from ebmlearn.train.checkpoint import LR_OF
+from ebmlearn.train.describe import describe
 
 OptimizerFactory = Callable[..., torch.optim.Optimizer]
 """``factory(parameters, lr=...)``: ``torch.optim.Adam``, or a ``partial`` of it with other betas."""
@@ -21,7 +24,17 @@ class Method(nn.Module, ABC):
     """Abstract: a learning method. A subclass sets its nets and optimisers in ``__init__`` and writes `step`.
 
     The ``state_dict`` holds everything that changes in training: nets, buffers, optimisers and update counts.
+    Other attributes identify the method: a run goes on only where they are what they were, and
+    `ebmlearn.train.fit` stops where a step changes one, since no checkpoint would hold it. Random generators
+    are saved. A method can be copied by ``copy.deepcopy``, and pickled where its parts can.
+
+    Attributes:
+        scratch: Names of attributes that nothing depends on, such as notes: neither saved nor compared.
+        occasional: Names of metrics that a step may leave out. Their histories hold NaN there.
     """
+
+    scratch: tuple[str, ...] = ()
+    occasional: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,6 +44,15 @@ class Method(nn.Module, ABC):
         self.averages = Averages()
         self._followed: dict[str, tuple[nn.Module, float]] = {}
         self.accelerator: Any = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_parameters" not in self.__dict__ and name != "training":
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind} sets {name} before its parts have a place: the first line of {kind}.__init__ must be "
+                "super().__init__()"
+            )
+        super().__setattr__(name, value)
 
     @abstractmethod
     def step(self, batch: Any) -> dict[str, Tensor]:
@@ -50,9 +72,22 @@ class Method(nn.Module, ABC):
             parameters: What it optimises.
             lr: Learning rate > 0, a number or a schedule of the number of updates made.
             optimizer: ``factory(parameters, lr=...)``.
+
+        Raises:
+            ValueError: If the name is taken, there are no parameters, or ``lr`` is out of range.
         """
-        schedule = lr if callable(lr) else lambda t: float(lr)
-        self.optimizers[name] = optimizer(parameters, lr=schedule(0))
+        if name in self.optimizers:
+            raise ValueError(f"there is an optimiser {name!r} already; give each a name of its own")
+        own = list(parameters)
+        if not own:
+            raise ValueError(
+                f"the optimiser {name!r} got no parameters; expected those of a net, net.parameters(), before "
+                "it has been used up"
+            )
+        schedule = lr if callable(lr) else constant(lr)
+        if not (callable(lr) or 0 < lr < math.inf):
+            raise ValueError(f"the learning rate of {name!r} is {lr}; expected a number > 0, such as 1e-3")
+        self.optimizers[name] = optimizer(own, lr=schedule(0))
         self.lr_schedules[name] = schedule
         self.updates[name] = 0
 
@@ -82,8 +117,11 @@ class Method(nn.Module, ABC):
 
         Raises:
             FloatingPointError: If the loss is not finite; the weights are left as they were.
-            ValueError: If the schedule gives a negative learning rate.
+            TypeError: If the loss is no tensor.
+            ValueError: If there is no such optimiser, its schedule gives a negative learning rate, or the
+                loss is no scalar or does not depend on its parameters.
         """
+        own = self._parameters_of(name, loss)
         optimizer, count = self.optimizers[name], self.updates[name]
         lr = self.lr_schedules[name](count)
         if not lr >= 0:
@@ -95,13 +133,16 @@ class Method(nn.Module, ABC):
         for group in optimizer.param_groups:
             group["lr"] = lr
         optimizer.zero_grad(set_to_none=True)
-        groups = [group["params"] for group in optimizer.param_groups]
-        own = [p for group in groups for p in group if p.requires_grad]
         # of two nets that share a loss, only the one that moves gets a gradient
         loss.backward(inputs=own)
         # Nets are not wrapped for distributed training: gradients in x pass
         # through them many times a step.
         learned = [p for p in own if p.grad is not None]
+        if not learned:
+            raise ValueError(
+                f"the loss of {name!r} depends on none of the parameters of this optimiser, so that nothing "
+                "would be learned; compute it from the net that add_optimizer was given"
+            )
         loss = self._average_gradients(learned, loss.detach())
         if not loss.isfinite():
             problem = f"the loss of {name!r} is {loss.item()}"
@@ -110,6 +151,36 @@ class Method(nn.Module, ABC):
         self.updates[name] += 1
         if name in self._followed:
             self.averages[name].update_parameters(self._followed[name][0])
+
+    def _parameters_of(self, name: str, loss: Any) -> list[nn.Parameter]:
+        """What an optimiser is to move; refuses a loss that cannot move it."""
+        if name not in self.optimizers:
+            near = difflib.get_close_matches(name, self.optimizers, n=1)
+            there = (
+                f"there are {', '.join(map(repr, self.optimizers))}" if self.optimizers else "there are none"
+            )
+            hint = f"did you mean {near[0]!r}?" if near else f"{there}; add_optimizer makes one"
+            raise ValueError(f"there is no optimiser {name!r}; {hint}")
+        if not isinstance(loss, Tensor):
+            raise TypeError(f"the loss of {name!r} is a {type(loss).__name__}; expected a tensor of shape ()")
+        if loss.shape != ():
+            raise ValueError(
+                f"the loss of {name!r} has shape {tuple(loss.shape)}; expected a scalar, shape (): use "
+                ".mean() over the batch"
+            )
+        groups = [group["params"] for group in self.optimizers[name].param_groups]
+        own = [p for group in groups for p in group if p.requires_grad]
+        if not own:
+            raise ValueError(
+                f"no parameter of the optimiser {name!r} requires a gradient, so that it can learn nothing: "
+                "the net is frozen. Call net.requires_grad_(True), or leave out its update"
+            )
+        if not loss.requires_grad:
+            raise ValueError(
+                f"the loss of {name!r} has no graph back to the parameters: it was computed under no_grad, or "
+                "from detached values (.detach(), .item(), .data)"
+            )
+        return own
 
     def _average_gradients(self, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
         """Gradients become their means over ranks, and so does the loss, in one reduction: if it is not
@@ -166,17 +237,6 @@ class Averages(nn.ModuleDict):
         return super().__getitem__(name)
 
 
-def describe(value: Any) -> str:
-    """A setting as text: a value by its ``repr``, a function by its name, a ``partial`` by both."""
-    if isinstance(value, partial):
-        settings = [describe(v) for v in value.args]
-        settings += [f"{k}={describe(v)}" for k, v in sorted(value.keywords.items())]
-        return f"{describe(value.func)}({', '.join(settings)})"
-    if callable(value) and (hasattr(value, "__qualname__") or type(value).__repr__ is object.__repr__):
-        return getattr(value, "__qualname__", type(value).__qualname__)
-    return repr(value)
-
-
 def weight_average(net: nn.Module, decay: float) -> AveragedModel:
     """Exponential moving average of a net's weights; call ``.update_parameters(net)`` after each update.
 
@@ -193,5 +253,10 @@ def weight_average(net: nn.Module, decay: float) -> AveragedModel:
     """
     if not 0 < decay < 1:
         raise ValueError(f"decay is {decay}; expected a number in (0, 1), such as 0.999")
-    average = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    average = AveragedModel(net, multi_avg_fn=partial(_move, decay), use_buffers=True)
     return average.requires_grad_(False)
+
+
+def _move(decay: float, averages: Any, weights: Any, n: Any) -> None:
+    """What torch has, which would make the average a function that cannot be pickled."""
+    get_ema_multi_avg_fn(decay)(averages, weights, n)

@@ -6,8 +6,11 @@ that take different branches wait for each other for ever.
 """
 
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import torch
@@ -18,19 +21,55 @@ from ebmlearn.random import ShuffledIndex
 
 T = TypeVar("T")
 
+SAY_AFTER = 60.0
+"""Seconds after which a rank that waits for another says so."""
+
 
 class RankLost(RuntimeError):
     """Another rank of the run has failed, or cannot be reached."""
 
 
+class _Waiting(threading.Thread):
+    """Says when this rank has waited long for another one, which may be stopped and not dead."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.since: float | None = None
+
+    def run(self) -> None:
+        said = None
+        while True:
+            time.sleep(min(1.0, SAY_AFTER))
+            since = self.since
+            if since is not None and since != said and time.monotonic() - since > SAY_AFTER:
+                said = since
+                print(
+                    f"rank {torch.distributed.get_rank()} has waited {SAY_AFTER:.0f} s for another rank, which "
+                    "is slow, stopped or out of reach. It goes on to wait, up to the time limit of "
+                    "torch.distributed, by default 10 to 30 minutes",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+
+_waiting: _Waiting | None = None
+
+
 @contextmanager
 def _reached() -> Iterator[None]:
+    global _waiting
+    if _waiting is None:
+        _waiting = _Waiting()
+        _waiting.start()
+    _waiting.since = time.monotonic()
     try:
         yield
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # what gloo and NCCL raise has no class of its own
         raise RankLost("another rank has ended or cannot be reached") from error
+    finally:
+        _waiting.since = None
 
 
 def _greet(accelerator: Any, failed: bool = False) -> None:
@@ -90,10 +129,14 @@ class Ranks:
                     torch.distributed.broadcast(value.data, src=0)
             self.diversify(method, 0)
 
-    def diversify(self, method: nn.Module, step: int) -> None:
-        """Give torch, numpy and Python random numbers that belong to the seed, this rank and a step alone,
-        and begin a new pass over persistent chains: they are the same on all ranks, but need not meet."""
+    def diversify(
+        self, method: nn.Module, step: int, generators: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        """Give torch, numpy and Python random numbers that belong to the seed, this rank and a step alone, and
+        so the generators of the user's; begin a new pass over persistent chains: they are the same on all ranks, but need not meet."""
         random.diversify(self.rank, step)
+        for generator in generators.values():
+            random.diversify_generator(generator, self.rank, step)
         for index in method.modules():
             if isinstance(index, ShuffledIndex):
                 index.position.fill_(len(index.order))  # the next draw begins a pass

@@ -3,7 +3,7 @@
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,10 @@ from ebmlearn import random
 from ebmlearn.train import checkpoint
 from ebmlearn.train.data import Source
 from ebmlearn.train.folder import Folder
+from ebmlearn.train.history import History
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import RankLost, Ranks
+from ebmlearn.train.state import State, changed
 
 ADVICE = (
     "Lower the learning rate or the sampler's step_size, add data noise, or take more sampling steps; "
@@ -33,10 +35,12 @@ class Record:
         ranks: The ranks of the run.
         folder: Where checkpoints go; None: nowhere.
         criterion: Function of the method to minimise when choosing the best checkpoint; None disables it.
+        states: What the method and the data functions depend on besides weights.
 
     Attributes:
         step: Number of steps done.
         history: The metrics of each of them, on the CPU.
+        names: Those of the metrics; None before the first step.
     """
 
     def __init__(
@@ -47,27 +51,36 @@ class Record:
         ranks: Ranks,
         folder: Folder | None,
         criterion: Callable[[Method], float] | None,
+        states: Sequence[State] = (),
     ) -> None:
         self.method, self.source, self.ranks, self.folder = method, source, ranks, folder
         self.criterion = criterion
-        self.settings = {**method.settings(), **settings}
+        self.states = states
+        self.settings = {**settings, **{k: v for state in states for k, v in state.settings().items()}}
+        self.generators = {k: g for state in states for k, g in state.generators.items()}
         self.step, self.lowest = 0, math.inf
-        self.history: dict[str, list[Tensor]] = {}
+        self.history = History()
+        self.names: tuple[str, ...] | None = None
         self.lr_changes: list[dict[str, Any]] = []
 
     def add(self, metrics: dict[str, Tensor]) -> None:
         """One more step is done."""
         self.step += 1
-        for name, value in metrics.items():
-            self.history.setdefault(name, []).append(value)
+        self.names = tuple(metrics)
+        self.history.add(metrics)
 
-    def save(self) -> None:
-        """Write a checkpoint.
+    def save(self, due: bool, stopping: bool) -> None:
+        """Write a checkpoint, and only then compute the criterion: what fails or takes long loses no work.
+
+        Args:
+            due: Whether the criterion is to be computed at this step.
+            stopping: Whether there is no time for it now; then the resumed run begins with it.
 
         Raises:
             FloatingPointError: If a weight is not finite (nothing is written: it would replace a good
                 checkpoint), or the criterion is not (the checkpoint is written).
             OSError: If it cannot be written.
+            ValueError: If something has changed that it does not hold (it is written).
         """
         if self.folder is None:
             return
@@ -76,33 +89,74 @@ class Record:
                 raise FloatingPointError(
                     f"{name} is not finite after step {self.step}; no checkpoint was written. {ADVICE}"
                 )
-        value = self.ranks.on_main(self._value)
-        best = value is not None and value < self.lowest
-        self.lowest = value if value is not None and best else self.lowest
-        state = {
+        state: dict[str, Any] = {
             "step": self.step,
             "ranks": self.ranks.n,
             "settings": self.settings,
             "lr_changes": self.lr_changes,
             "method": self.method.state_dict(),
             "index": self.source.state_dict(),
-            "history": {name: torch.stack(values) for name, values in self.history.items()},
-            "criterion": value,
+            "history": self.history.tensors(),
+            "criterion": None,
+            "due": due and self.criterion is not None,
             "lowest": self.lowest,
             "rng": random.state(),
+            "generators": {name: random.generator_state(g) for name, g in self.generators.items()},
         }
-        self.folder.save(self.step, state, best)
-        if value is not None and not math.isfinite(value):
-            raise FloatingPointError(
-                f"the criterion is {value} after step {self.step}; expected a finite number. "
-                f"{self.folder.last()}"
-            )
+        self.folder.save(self.step, state)
+        self.ranks.together(
+            lambda: self.check_unchanged(f"The rest is in {self.folder and self.folder.path(self.step)}.")
+        )
+        if state["due"] and not stopping:
+            self._score(state)
 
-    def _value(self) -> float | None:
-        if self.criterion is None:
-            return None
-        with random.kept():
-            return float(self.criterion(self.method))
+    def _score(self, state: dict[str, Any]) -> None:
+        """Compute the criterion of a checkpoint that is written, and write it into it."""
+        folder = self.folder
+        assert folder is not None
+        try:
+            value = self.ranks.on_main(self._value)
+        except Exception as error:
+            error.add_note(f"This was the criterion after step {self.step}. {folder.last()}")
+            raise
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"the criterion is {value} after step {self.step}; expected a finite number. {folder.last()}"
+            )
+        best = value < self.lowest
+        self.lowest = min(value, self.lowest)
+        folder.score(self.step, {**state, "criterion": value, "due": False, "lowest": self.lowest}, best)
+
+    def _value(self) -> float:
+        assert self.criterion is not None
+        own = {name: random.generator_state(g) for name, g in self.generators.items()}
+        try:
+            with random.kept():
+                value = self.criterion(self.method)
+        finally:
+            for name, state in own.items():
+                random.restore_generator(self.generators[name], state)
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"the criterion returned a {type(value).__name__}; expected a number to minimise"
+            ) from None
+
+    def watch(self) -> None:
+        """From now on nothing may change that a checkpoint does not hold."""
+        for state in self.states:
+            state.watch()
+
+    def check_unchanged(self, then: str = "") -> None:
+        """Refuse what has changed in training and is not saved.
+
+        Raises:
+            ValueError: Naming it, with the remedy.
+        """
+        changes = {k: pair for state in self.states for k, pair in state.changed().items()}
+        if changes:
+            raise ValueError(changed(self.method, changes, self.step, then))
 
     def restore(self, device: torch.device, steps: int, new_lr: bool = False) -> None:
         """Go to the newest checkpoint, if there is one.
@@ -126,7 +180,8 @@ class Record:
             )
         self.method.load_state_dict(state["method"])
         self.step, self.lowest = state["step"], state["lowest"]
-        self.history = {name: list(values.cpu()) for name, values in state["history"].items()}
+        self.history = History(state["history"])
+        self.names = tuple(state["history"]) or None
         self.lr_changes = state["lr_changes"]
         for name, (old, new) in rates.items():
             self.lr_changes.append({"step": self.step, "name": name, "old": old, "new": new})
@@ -136,8 +191,12 @@ class Record:
         if state["ranks"] == self.ranks.n:
             random.restore(state["rng"])
             self.source.load_state_dict(state["index"])
+            for name, generator in self.generators.items():
+                random.restore_generator(generator, state["generators"][name])
+            if state["due"] and self.criterion is not None:
+                self._score(state)
             return
-        self.ranks.diversify(self.method, self.step)
+        self.ranks.diversify(self.method, self.step, self.generators)
         if self.ranks.main:
             warnings.warn(
                 f"{path} was written by {state['ranks']} rank(s) and {self.ranks.n} rank(s) continue, so the "
@@ -162,7 +221,7 @@ class Record:
 
     def diverged(self, error: FloatingPointError, metrics: dict[str, Tensor]) -> str:
         """What to say when the next step fails, with its metrics if it got that far."""
-        shown = metrics or {name: values[-1] for name, values in self.history.items()}
+        shown = metrics or self.history.last()
         when = "at this step" if metrics else "at the last good step"
         text = ", ".join(f"{name} = {value.item():.4g}" for name, value in shown.items()) or "none yet"
         stopped = f"training stopped at step {self.step + 1}: {error}\nMetrics {when}: {text}.\n{ADVICE}"
@@ -172,5 +231,8 @@ class Record:
         """What to say to who stopped the run, once it is saved."""
         done = f"stopped after step {self.step} of {steps}"
         if self.folder is None:
-            return f"{done}; no `out` was given, so nothing was saved"
+            return (
+                f"{done}; no `out` was given, so nothing was saved. The method keeps its weights, and the metrics "
+                "so far are the `history` of this exception"
+            )
         return f"{done}; saved in {self.folder.path(self.step)}. Call fit again with resume=True to continue"

@@ -5,8 +5,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, IterableDataset, default_collate
 
+from ebmlearn import random
 from ebmlearn.random import ShuffledIndex
 from ebmlearn.train.batch import Batch, each, parts, tensors
 from ebmlearn.train.checks import check, check_length
@@ -79,6 +81,7 @@ class Shuffled(Source):
         if size > n // ranks.n * ranks.n:
             raise ValueError(f"batch_size is {size}, but there are {n} data; use a smaller batch")
         self.index = ShuffledIndex(len(range(ranks.rank, n, ranks.n)))
+        self.generators = generators(data) if isinstance(data, Dataset) else []
 
     def draw(self) -> Batch:
         rows = self.index.draw(self.share) * self.ranks.n + self.ranks.rank
@@ -89,10 +92,13 @@ class Shuffled(Source):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        return self.index.state_dict()
+        states = [random.generator_state(g) for g in self.generators]
+        return {**self.index.state_dict(), **({"generators": states} if states else {})}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.index.load_state_dict(state)
+        self.index.load_state_dict({k: v for k, v in state.items() if k != "generators"})
+        for generator, saved in zip(self.generators, state.get("generators", []), strict=True):
+            random.restore_generator(generator, saved)
 
 
 class Function(Source):
@@ -121,7 +127,7 @@ class Function(Source):
         return batch
 
     def state_dict(self) -> dict[str, Any]:
-        """Nothing: where it is, the random numbers know."""
+        """Nothing: where it is, the random numbers know, its own among them, which the run saves."""
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -150,6 +156,17 @@ class Streams(Source):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for i, source in enumerate(self.sources):
             source.load_state_dict(state[str(i)])
+
+
+def generators(value: Any, depth: int = 3) -> list[Any]:
+    """The random generators that a data set holds, once each, also in the data sets that it is made of."""
+    if random.is_generator(value):
+        return [value]
+    inner: Any = vars(value).values() if hasattr(value, "__dict__") and not isinstance(value, Tensor) else ()
+    if isinstance(value, list | tuple) and len(value) < 1000:
+        inner = value
+    found = [g for item in inner for g in generators(item, depth - 1)] if depth else []
+    return list({id(g): g for g in found}.values())
 
 
 def untied(batch: Any, name: str) -> Batch:

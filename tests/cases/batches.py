@@ -15,6 +15,8 @@ from ebmlearn.train.batch import each, parts
 class Seen(Method):
     """Keeps the batches. Its one weight goes to the mean of all values, with noise of its own."""
 
+    scratch = ("seen",)
+
     def __init__(self):
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(()))

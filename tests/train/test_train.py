@@ -19,6 +19,8 @@ from ebmlearn.train.method import Method, weight_average
 class Mean(Method):
     """Learns the mean of the data; simple enough to know every number."""
 
+    scratch = ("seen",)
+
     def __init__(self, lr=0.1, optimizer=torch.optim.SGD):
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(()))
@@ -137,10 +139,11 @@ def test_a_method_says_which_weights_it_averages():
     assert slow.settings() != fast.settings() and "average of mean" not in plain.settings()
 
 
+@pytest.mark.parametrize("value", [0, 1.5, True, "9", float("nan")])
 @pytest.mark.parametrize("setting", ["steps", "every", "n_checkpoints"])
-def test_counts_must_be_positive(setting):
-    with pytest.raises(ValueError, match="expected steps, every, n_checkpoints >= 1"):
-        fit(Mean(), numbers(), **{"steps": 1, setting: 0})
+def test_counts_must_be_whole_and_positive(setting, value):
+    with pytest.raises(ValueError, match=rf"{setting} is {value!r}; expected a whole number >= 1"):
+        fit(Mean(), numbers(), **{"steps": 1, setting: value})
 
 
 def test_nan_data_is_refused_before_the_first_step():
@@ -159,16 +162,19 @@ def test_a_batch_larger_than_the_data_is_refused():
 
 
 def test_a_non_finite_loss_stops_training_and_keeps_weights_and_checkpoint(tmp_path):
-    method = Mean()
-    batches = iter([torch.ones(4), torch.ones(4), torch.full((4,), 1e30)])
+    class Breaks(Mean):
+        def step(self, batch):
+            return super().step(batch * 1e30 if self.updates["mean"] == 2 else batch)
+
+    method = Breaks()
     with pytest.raises(FloatingPointError) as error:
-        fit(method, lambda n: next(batches), steps=9, batch_size=4, out=tmp_path, every=1)
+        fit(method, torch.ones(4), steps=9, batch_size=4, out=tmp_path, every=1)
     text = str(error.value)
     assert "training stopped at step 3" in text and "loss = " in text and "Lower the learning rate" in text
     assert str(tmp_path / "checkpoint-00000002.pt") in text
     assert method.mean.item() == pytest.approx(0.19), "the bad update must not be made"
-    resumed = Mean()
-    fit(resumed, lambda n: torch.ones(n), steps=2, batch_size=4, out=tmp_path, resume=True)
+    resumed = Breaks()
+    fit(resumed, torch.ones(4), steps=2, batch_size=4, out=tmp_path, resume=True)
     assert resumed.mean.item() == pytest.approx(0.19)
 
 

@@ -22,6 +22,8 @@ from ebmlearn.train.signals import Stopped
 class Means(Method):
     """Learns the mean of each column of the data, by gradients that are linear in the batch."""
 
+    scratch = ("seen",)
+
     def __init__(self, n):
         super().__init__()
         self.mean = nn.Parameter(torch.zeros(n))
