@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ebmlearn.data.checks import require
 from ebmlearn.data.images import area_average, central_square, to_unit, warn_enlarged
+from ebmlearn.data.png import check_png
 
 #: More pixels than this are refused, width times height: decoded they would be a quarter of a gigabyte.
 MAX_PIXELS = 80_000_000
@@ -36,13 +37,10 @@ def open_image(content: bytes, where: str, expected: tuple[str, int, int] | None
     """
     pil = require("PIL.Image")
 
-    def opened() -> Any:
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they would say is checked below, or refused
-            return pil.open(io.BytesIO(content), formats=("PNG", "JPEG"))
-
-    try:
-        image = opened()
+            image = pil.open(io.BytesIO(content), formats=("PNG", "JPEG"))
     except pil.DecompressionBombError as error:
         raise ValueError(f"{where} is too large: {error}") from error
     except Exception as error:
@@ -54,8 +52,7 @@ def open_image(content: bytes, where: str, expected: tuple[str, int, int] | None
     _check_header(image, content, where, expected)
     try:
         if image.format == "PNG":
-            image.verify()
-            image = opened()
+            check_png(content)
         image.load()
         if expected is None:
             image = require("PIL.ImageOps").exif_transpose(image)  # as viewers show it
@@ -77,8 +74,6 @@ def _check_header(image: Any, content: bytes, where: str, expected: tuple[str, i
     if image.mode not in _MODES or (image.format == "PNG" and content[24] == 16):
         odd = f"the mode {image.mode!r}" if image.mode not in _MODES else "16 bits a channel"
         raise ValueError(f"{where} has {odd}; expected grey, RGB or a palette of 8 bits: {_CONVERT}")
-    if image.format == "PNG" and content[12:16] != b"IHDR":
-        raise OSError(f"cannot read {where}: it does not begin as a PNG does")
     if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
         raise ValueError(
             f"{where} is an animation of {image.n_frames} pictures; expected one: save its frames"

@@ -1,5 +1,6 @@
 """Images of a folder of PNG and JPEG files, with sub-folders as classes."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -107,7 +108,7 @@ def _classes(folder: Path) -> Iterator[tuple[str, list[Path]]]:
         raise ValueError(
             f"{str(folder)!r} holds splits, not classes: give one of them, such as {str(folder / 'train')!r}"
         )
-    root, paths = folder.resolve(), _visible(folder)
+    root, paths = Path(os.path.realpath(folder)), _visible(folder)
     folders = [path for path in paths if path.is_dir()]
     files = [path for path in paths if path not in folders]
     if folders and files:
@@ -121,7 +122,7 @@ def _classes(folder: Path) -> Iterator[tuple[str, list[Path]]]:
         if not inside:
             raise ValueError(f"the class folder {str(folder / name)!r} holds no image: fill or remove it")
         for path in inside:
-            if not path.resolve().is_relative_to(root):
+            if not Path(os.path.realpath(path)).is_relative_to(root):
                 raise ValueError(f"{str(path)!r} is a link that leads out of {str(folder)!r}: copy the file")
             if name and path.is_dir():
                 raise ValueError(

@@ -74,6 +74,35 @@ def from_hub(
         ConnectionError: The set is neither in the folder nor in the cache, and the hub cannot be read.
         ImportError: An optional dependency is missing.
     """
+    found = at_most(
+        n,
+        repo=repo,
+        image=image,
+        label=label,
+        split=split,
+        config=config,
+        size=size,
+        channels=channels,
+        background=background,
+    )
+    if n is not None and n > len(found.x):
+        raise ValueError(f"n is {n:,}, but split {split!r} of {repo} holds only {len(found.x):,} images")
+    return found
+
+
+def at_most(
+    n: int | None,
+    *,
+    repo: str,
+    image: str,
+    label: str | None,
+    split: str,
+    config: str | None,
+    size: int | None,
+    channels: int | None,
+    background: float | None = None,
+) -> Images:
+    """`from_hub`, but all images where there are fewer than n."""
     check_size(size, channels, n)
     _check_names(repo, split, config)
     # Where a set has one configuration its files lie in the folder `data`.
@@ -102,8 +131,6 @@ def from_hub(
 
     name = f"{repo.replace('/', '--')}-{split}"
     x, y = cache.through(cache.entry(key, name, table.files), n, read, check)
-    if n is not None and n > len(x):
-        raise ValueError(f"n is {n:,}, but split {split!r} of {repo} holds only {len(x):,} images")
     labels = torch.from_numpy(y[:n])
     return Images(
         torch.from_numpy(x[:n]), labels[:, 0] if label else torch.zeros(len(labels), dtype=torch.int64)

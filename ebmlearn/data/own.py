@@ -6,7 +6,7 @@ from pathlib import Path
 from ebmlearn.data.array_files import SUFFIXES
 from ebmlearn.data.arrays import from_array
 from ebmlearn.data.folder import class_names, count, from_folder, has_splits
-from ebmlearn.data.hub import from_hub
+from ebmlearn.data.hub import at_most
 from ebmlearn.data.images import Images, spread
 from ebmlearn.data.sources import SOURCES
 
@@ -41,6 +41,7 @@ def load(
     size: int,
     channels: int,
     n: int | None = None,
+    warn: bool = True,
     image: str | None = None,
     label: str | None = None,
 ) -> Images:
@@ -53,6 +54,7 @@ def load(
         split: Name of the split.
         size, channels: As for `from_folder`.
         n: At most so many images, of a folder or a file spread evenly; None: all.
+        warn: Say so where a folder or a file has more.
         image, label: Columns of a set on the hub.
 
     Raises:
@@ -68,16 +70,8 @@ def load(
                 f" --label-column; https://huggingface.co/datasets/{data} shows them"
             )
         repo, _, config = data.partition(":")
-        return from_hub(
-            repo,
-            image=image,
-            label=label,
-            split=split,
-            config=config or None,
-            size=size,
-            channels=channels,
-            n=n,
-        )
+        where = {"repo": repo, "config": config or None, "split": split}
+        return at_most(n, **where, image=image, label=label, size=size, channels=channels)
     if image or label:
         raise ValueError(f"the columns of images and labels are named for sets on the hub; {data} is none")
     if path.is_dir() and has_splits(path):
@@ -97,7 +91,7 @@ def load(
         total = len(images.x)
         chosen = spread(total, None if n is None else min(n, total))
         images = Images(images.x[chosen], images.y[chosen])
-    if len(images.x) < total:
+    if warn and len(images.x) < total:
         warnings.warn(
             f"{len(images.x):,} of the {total:,} images of {path} are used, spread evenly", stacklevel=3
         )

@@ -155,17 +155,18 @@ class Recipe:
                 `shape` of the recipe, and nothing is padded.
             split: Of the data set.
             n: The first ``n`` images; None: the recipe's own number. Where the split has fewer: all. Of a
-                folder or file ``n`` images spread evenly, with a warning that says so.
+                folder or file ``n`` images spread evenly, with a warning where the recipe says how many.
             image, label: Columns of a data set on the hub that is none of `ebmlearn.data`.
 
         Raises:
             ValueError, OSError, ImportError: As `ebmlearn.data.load`, `ebmlearn.data.from_folder`,
                 `ebmlearn.data.from_array` or `ebmlearn.data.from_hub`; the errors say how to get the data.
         """
-        name, n = own.resolve(data or self.data), n or self.n
+        name, asked, n = own.resolve(data or self.data), n is not None, n or self.n
         if own.is_own(name):
             channels, side, _ = self.shape()
-            return own.load(name, split, size=side, channels=channels, n=n, image=image, label=label)
+            columns = {"image": image, "label": label}
+            return own.load(name, split, size=side, channels=channels, n=n, warn=not asked, **columns)
         if image or label:
             raise ValueError(
                 f"the columns of images and labels are named for sets on the hub; {name} is none"

@@ -311,6 +311,43 @@ def test_damaged_entry_is_decoded_again_with_a_warning(folder, tmp_path, damage)
     assert torch.equal(data.load("mnist").x, first.x)
 
 
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ({"levels": np.full((7, 1, 28, 28), np.nan, np.float32)}, "float32"),
+        ({"levels": np.zeros((7, 1, 28, 27), np.uint8)}, "27"),
+        ({"levels": np.zeros((6, 1, 28, 28), np.uint8)}, "6 images, 7 labels"),
+        ({"levels": np.zeros((7, 1, 28, 28), np.int64)}, "int64"),
+        ({"labels": np.full((7, 1), 10, np.uint8)}, "labels up to 10"),
+        ({"labels": np.zeros((7, 1), np.float32)}, "float32"),
+        ({"labels": np.zeros((7, 2), np.uint8)}, "2"),
+        ({"labels": np.zeros((6, 1), np.uint8), "levels": np.zeros((6, 1, 28, 28), np.uint8)}, "6 images"),
+        ({"levels": np.array([print] * 7)}, "pickle"),
+    ],
+)
+def test_an_entry_of_something_else_is_decoded_again_with_a_warning(folder, tmp_path, change, kind):
+    """An intact file, whose content is none that decoding writes."""
+    write(folder, "mnist")
+    first = data.load("mnist")
+    (entry,) = (tmp_path / "cache").iterdir()
+    with np.load(entry) as held:
+        content = dict(held) | change
+    np.savez(entry, **content)
+    with pytest.warns(
+        UserWarning, match=f"the cache file {entry} is damaged .*{kind}.*decoding its images again"
+    ):
+        again = data.load("mnist")
+    assert torch.equal(again.x, first.x) and torch.equal(again.y, first.y)
+    assert torch.equal(data.load("mnist").x, first.x)
+
+
+def test_a_home_folder_is_understood_in_variables(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EBMLEARN_DATA", "~/sets")
+    images, _, _ = write(tmp_path / "sets", "mnist")
+    np.testing.assert_allclose(data.load("mnist").x.numpy(), scaled(images), rtol=0, atol=1e-7)
+
+
 def test_interrupted_write_leaves_the_old_entry(folder, tmp_path, monkeypatch):
     write(folder, "mnist")
     data.load("mnist", n=2)
