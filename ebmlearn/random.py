@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
+
 
 def seed(value: int) -> torch.Generator:
     """Seed Python, numpy and torch; call it at the top of a script or chapter.
@@ -26,6 +28,7 @@ def seed(value: int) -> torch.Generator:
     Raises:
         ValueError: If ``EBMLEARN_SEED_OFFSET`` is no integer, or the sum is out of range.
     """
+    value = check.count("the seed", value, -(2**32))
     offset = os.environ.get("EBMLEARN_SEED_OFFSET", "0")
     try:
         value += int(offset)
@@ -159,8 +162,7 @@ class ShuffledIndex(nn.Module):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        if size < 1:
-            raise ValueError(f"size is {size}; expected at least one item")
+        check.count("size", size)
         self.register_buffer("order", torch.randperm(size))
         self.register_buffer("position", torch.zeros((), dtype=torch.int64))
 
@@ -171,7 +173,7 @@ class ShuffledIndex(nn.Module):
             ValueError: If ``n`` is larger than the number of items.
         """
         size = len(self.order)
-        if not 1 <= n <= size:
+        if check.count("n", n, 0) == 0 or n > size:
             raise ValueError(
                 f"cannot draw {n} different items out of {size}; use a smaller batch or more items"
             )

@@ -9,6 +9,8 @@ import hashlib
 from collections.abc import Callable
 from functools import partial
 
+from ebmlearn import check
+
 Schedule = Callable[[int], float]
 """Function of the step number, from 0, that gives the value of a setting at this step."""
 
@@ -25,9 +27,11 @@ def linear(start: float, steps: int, end: float = 0.0) -> Schedule:
     many more steps, and is told so by the error.
 
     Raises:
-        ValueError: If ``steps`` < 1; of the schedule: if it is asked past its end.
+        ValueError: If ``steps`` < 1, or ``start`` or ``end`` is no finite number; of the schedule: if it is
+            asked past its end.
     """
-    return partial(_linear, start, _at_least_one(steps), end)
+    start, end = check.number("start", start, ""), check.number("end", end, "")
+    return partial(_linear, start, check.count("steps", steps), end)
 
 
 def inverse(start: float, steps: float) -> Schedule:
@@ -36,11 +40,9 @@ def inverse(start: float, steps: float) -> Schedule:
     A learning rate that falls so meets the conditions of Robbins and Monro (1951) for convergence.
 
     Raises:
-        ValueError: If ``steps`` is not positive.
+        ValueError: If ``steps`` is not positive, or ``start`` no finite number.
     """
-    if not steps > 0:
-        raise ValueError(f"steps is {steps}; expected a number > 0")
-    return partial(_inverse, start, steps)
+    return partial(_inverse, check.number("start", start, ""), check.number("steps", steps))
 
 
 def describe_schedule(schedule: Schedule) -> str:
@@ -85,9 +87,3 @@ def _linear(start: float, steps: int, end: float, t: int) -> float:
 
 def _inverse(start: float, steps: float, t: int) -> float:
     return start / (1 + t / steps)
-
-
-def _at_least_one(steps: int) -> int:
-    if not steps >= 1:
-        raise ValueError(f"steps is {steps}; expected at least 1")
-    return steps

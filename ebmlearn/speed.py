@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
+
 PRECISIONS = ("float32", "bf16")
 
 
@@ -48,8 +50,9 @@ class Speed:
             raise ValueError(
                 f"compile is {self.compile!r}; expected the number of steps in a block, such as 10, or 0"
             )
-        if self.precision not in PRECISIONS:
-            raise ValueError(f"precision is {self.precision!r}; expected one of {PRECISIONS}")
+        check.choice("precision", self.precision, PRECISIONS)
+        for name in ("channels_last", "cuda_graphs"):
+            check.choice(name, getattr(self, name), (False, True))
         if self.cuda_graphs and not self.compile:
             raise ValueError("cuda_graphs replays compiled blocks: it needs compile > 0, such as compile=10")
 

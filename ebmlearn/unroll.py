@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from ebmlearn import check
+
 Parameters = dict[str, Tensor]
 Rule = Callable[[Parameters, Parameters], Parameters]
 """One step of an optimiser, from parameters and their gradients to new parameters."""
@@ -30,6 +32,10 @@ def unroll(module: nn.Module, loss: Callable[[Any], Tensor], n_steps: int, rule:
     Returns:
         The last parameters by name; use them with `at`.
 
+    Raises:
+        ValueError: If ``n_steps`` is negative, or the loss is no scalar.
+        TypeError: If an argument is of another kind.
+
     Example:
         >>> target = torch.tensor([1.0], requires_grad=True)
         >>> module = nn.Linear(1, 1, bias=False)
@@ -37,17 +43,39 @@ def unroll(module: nn.Module, loss: Callable[[Any], Tensor], n_steps: int, rule:
         >>> print(torch.autograd.grad(phi["weight"].sum(), target)[0])  # 1 - (1 - 0.5)³
         tensor([0.8750])
     """
+    check.module("module", module)
+    check.function("loss", loss)
+    check.function("rule", rule, "a rule, such as sgd(0.1)")
+    check.count("n_steps", n_steps, 0)
     parameters = {k: p.detach().requires_grad_() for k, p in module.named_parameters() if p.requires_grad}
     for _ in range(n_steps):
+        value = at(module, parameters, loss)
+        if not isinstance(value, Tensor) or value.shape != ():
+            raise ValueError(f"the loss is {check.shown(value)}; expected a scalar, shape ()")
         slopes = torch.autograd.grad(
-            at(module, parameters, loss), list(parameters.values()), create_graph=True, materialize_grads=True
+            value, list(parameters.values()), create_graph=True, materialize_grads=True
         )
         parameters = rule(parameters, dict(zip(parameters, slopes, strict=True)))
     return parameters
 
 
 def at(module: nn.Module, parameters: Parameters, function: Callable[[Any], Tensor]) -> Tensor:
-    """``function(module)`` with other values of the module's parameters; the module stays as it is."""
+    """``function(module)`` with other values of the module's parameters; the module stays as it is.
+
+    Raises:
+        TypeError: If ``module`` is no module or ``function`` no function.
+        ValueError: If a name is none of its parameters, or a value has another shape.
+    """
+    check.module("module", module)
+    check.function("function", function)
+    own = dict(module.named_parameters())
+    for name, value in parameters.items():
+        if name not in own:
+            raise ValueError(f"there is no parameter {name!r} in the module; it has {', '.join(own)}")
+        if not isinstance(value, Tensor) or value.shape != own[name].shape:
+            raise ValueError(
+                f"the parameter {name!r} is {check.shown(value)}; expected shape {tuple(own[name].shape)}"
+            )
     values = {f"module.{name}": value for name, value in parameters.items()}
     return functional_call(_Call(module, function), values)
 
@@ -64,7 +92,12 @@ class _Call(nn.Module):
 
 
 def sgd(lr: float) -> Rule:
-    """Gradient descent."""
+    """Gradient descent.
+
+    Raises:
+        ValueError: If ``lr`` is not positive.
+    """
+    check.number("lr", lr)
     return lambda parameters, slopes: {k: p - lr * slopes[k] for k, p in parameters.items()}
 
 
@@ -84,8 +117,17 @@ def adam(
         betas: Decay of the two moments.
         eps: As in torch.
         moments: Steps made and both moments of each parameter, by name; None: from the beginning.
+
+    Raises:
+        ValueError: If a setting is out of its range.
     """
-    known, (b1, b2) = dict(moments or {}), betas
+    check.number("lr", lr)
+    check.number("eps", eps, ">= 0")
+    try:
+        b1, b2 = (check.number("betas", b, "in [0, 1)") for b in betas)
+    except TypeError:
+        raise ValueError(f"betas is {check.shown(betas)}; expected two numbers in [0, 1)") from None
+    known = dict(moments or {})
 
     def rule(parameters: Parameters, slopes: Parameters) -> Parameters:
         out = {}
@@ -105,6 +147,8 @@ def continued(optimizer: torch.optim.Optimizer, module: nn.Module) -> Rule:
     Raises:
         ValueError: If it is neither Adam nor SGD, or has momentum, weight decay or another extra.
     """
+    check.instance("optimizer", optimizer, torch.optim.Optimizer)
+    check.module("module", module)
     group = optimizer.param_groups[0]
     extras = ("momentum", "weight_decay", "amsgrad", "maximize")
     if type(optimizer) not in (torch.optim.Adam, torch.optim.SGD) or any(group.get(k) for k in extras):

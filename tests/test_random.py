@@ -154,7 +154,7 @@ def test_the_order_is_in_the_state_dict():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ShuffledIndex(0), "size is 0; expected at least one item"),
+        (lambda: ShuffledIndex(0), "size is 0; expected a whole number >= 1"),
         (lambda: ShuffledIndex(3).draw(4), "cannot draw 4 different items out of 3"),
         (lambda: ShuffledIndex(3).draw(0), "cannot draw 0"),
     ],

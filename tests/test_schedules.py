@@ -53,8 +53,8 @@ def test_an_optimiser_that_makes_several_updates_in_a_step_is_told_so():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: linear(0.1, 0), "steps is 0; expected at least 1"),
-        (lambda: linear(0.1, float("nan")), "steps is nan; expected at least 1"),
+        (lambda: linear(0.1, 0), "steps is 0; expected a whole number >= 1"),
+        (lambda: linear(0.1, float("nan")), "steps is nan; expected a whole number >= 1"),
         (lambda: inverse(0.1, 0), "steps is 0; expected a number > 0"),
         (lambda: inverse(0.1, -1.0), r"steps is -1\.0; expected a number > 0"),
         (lambda: inverse(0.1, float("nan")), "steps is nan"),

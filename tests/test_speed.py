@@ -217,7 +217,7 @@ def test_a_method_that_differentiates_a_chain_goes_on_compiling_the_others(trace
         ({"compile": -1}, "compile is -1; expected the number of steps in a block, such as 10"),
         ({"compile": True}, "compile is True"),
         ({"compile": 2.0}, "compile is 2.0"),
-        ({"precision": "fp16"}, r"precision is 'fp16'; expected one of \('float32', 'bf16'\)"),
+        ({"precision": "fp16"}, "precision is 'fp16'; expected one of 'float32', 'bf16'"),
         ({"cuda_graphs": True}, "it needs compile > 0"),
     ],
 )

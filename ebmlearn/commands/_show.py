@@ -14,7 +14,7 @@ from ebmlearn.commands._recipe import Named, named, of_run
 from ebmlearn.recipes import RECIPES, Recipe
 from ebmlearn.sample import Chain
 from ebmlearn.schedules import describe_schedule
-from ebmlearn.train.method import describe
+from ebmlearn.train.describe import describe
 
 
 def list_recipes() -> None:

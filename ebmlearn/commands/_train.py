@@ -17,7 +17,7 @@ from ebmlearn.progress import progress_enabled
 from ebmlearn.recipes import Recipe
 from ebmlearn.speed import Speed
 from ebmlearn.train import Hook, Method, checkpoint, checksum, fit
-from ebmlearn.train.method import describe
+from ebmlearn.train.describe import describe
 from ebmlearn.train.ranks import Ranks
 
 

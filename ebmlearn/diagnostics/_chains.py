@@ -3,9 +3,12 @@
 import torch
 from torch import Tensor
 
+from ebmlearn import check
+
 
 def check_chains(chains: Tensor) -> Tensor:
     """The chains in float64, if they are long enough and finite."""
+    check.floats("chains", chains)
     if chains.ndim < 2 or len(chains) < 4 or chains.numel() == 0:
         raise ValueError(
             f"chains have shape {tuple(chains.shape)}; expected (n_steps, B, *event) with n_steps >= 4, as "

@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.diagnostics._chains import (
     check_chains,
     check_moving,
@@ -121,7 +122,7 @@ def autocorrelation(chains: Tensor, n_lags: int) -> Tensor:
             some coordinate.
     """
     chains = check_chains(chains)
-    if not 1 <= n_lags <= len(chains):
+    if not 1 <= check.count("n_lags", n_lags, 0) <= len(chains):
         raise ValueError(f"n_lags is {n_lags}; expected 1 to {len(chains)}, the number of steps")
     check_moving(chains)
     return _plain_autocorrelation(chains)[:n_lags]

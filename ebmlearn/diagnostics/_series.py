@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.diagnostics._chains import lagged_products
 
 
@@ -31,12 +32,14 @@ def cross_correlation(x: Tensor, y: Tensor, n_lags: int) -> Tensor:
         >>> cross_correlation(x, x.roll(2), 4).argmax() - 3  # the second follows the first by two steps
         tensor(2)
     """
+    for name, series in (("x", x), ("y", y)):
+        check.tensor(name, series)
     if x.shape != y.shape or x.ndim != 1:
         raise ValueError(
             f"got series of shapes {tuple(x.shape)} and {tuple(y.shape)}; expected (n,) for both"
         )
     n = len(x)
-    if not 1 <= n_lags <= n:
+    if not 1 <= check.count("n_lags", n_lags, 0) <= n:
         raise ValueError(f"n_lags is {n_lags}; expected 1 to {n}, the length of the series")
     for series in (x, y):
         if not series.isfinite().all() or (series == series[0]).all():

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.objectives import ml_gap
 
@@ -26,8 +27,5 @@ def energy_gap(energy: Energy, x_data: Tensor, x_model: Tensor, *, temperature: 
     Raises:
         ValueError: If the temperature is not positive, or as `ml_gap`.
     """
-    if not temperature > 0:
-        raise ValueError(
-            f"temperature is {temperature}; expected a number > 0 (a chain without noise has none)"
-        )
+    check.number("temperature", temperature, hint=" (a chain without noise has none)")
     return ml_gap(energy, x_data, x_model) / temperature

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.optim.swa_utils import AveragedModel
 
-from ebmlearn import speed
+from ebmlearn import check, speed
 
 Energy = Callable[[Tensor], Tensor]
 """A callable from ``(B, *event)`` to ``(B,)``; low values are likely."""
@@ -27,11 +27,36 @@ def energy_at(energy: Energy, x: Tensor) -> Tensor:
     Raises:
         ValueError: If ``energy(x)`` is not of shape ``(B,)``. A network that ends in ``(B, 1)`` is the
             usual cause; subtracting two such tensors would broadcast in silence elsewhere. Or if it comes in
-            bfloat16 under `Speed(precision="bf16") <ebmlearn.speed.Speed>`.
+            bfloat16 under `Speed(precision="bf16") <ebmlearn.speed.Speed>`, or of integers; or if it fails on
+            an ``x`` of another dtype or device than its weights, or without an axis of event.
+        TypeError: If the energy is no function, or ``x`` or what it returns no tensor.
     """
-    value = energy(x) if speed.current().precision == "float32" else _in_bf16(energy, x)
+    try:
+        value = energy(x) if speed.current().precision == "float32" else _in_bf16(energy, x)
+    except (AttributeError, IndexError, RuntimeError, TypeError) as error:
+        _explain(energy, x, error)
+        raise
     _check(value, x)
     return value
+
+
+def _explain(energy: Energy, x: Tensor, error: Exception) -> None:
+    """Raise what is wrong with the arguments, if it is plain, in place of what the energy ran into."""
+    check.function("the energy", energy, "a function from (B, *event) to (B,)")
+    check.tensor("x", x)
+    weights = next((p for p in energy.parameters()), None) if isinstance(energy, nn.Module) else None
+    if weights is not None and weights.dtype != x.dtype:
+        raise ValueError(
+            f"x has dtype {x.dtype}, but the weights of the energy are {weights.dtype}; use x.to("
+            f"{weights.dtype}), or energy.to(x.dtype)"
+        ) from error
+    if weights is not None and weights.device != x.device:
+        raise ValueError(f"x is on {x.device}, but the energy on {weights.device}; use x.to(...)") from error
+    if x.ndim < 2:
+        raise ValueError(
+            f"the energy failed on x of shape {tuple(x.shape)}, which has no axis of event ({error}); "
+            "expected (B, *event): of single numbers make x[:, None], of one point x[None]"
+        ) from error
 
 
 def _in_bf16(energy: Energy, x: Tensor) -> Tensor:
@@ -41,18 +66,27 @@ def _in_bf16(energy: Energy, x: Tensor) -> Tensor:
 
 
 def _check(value: Tensor, x: Tensor) -> None:
-    """What `energy_at` raises."""
+    """What `energy_at` raises of a value."""
+    if not isinstance(value, Tensor):
+        check.tensor("x", x)
+        raise TypeError(
+            f"the energy returned {check.shown(value)} ({type(value).__name__}); expected a tensor, (B,)"
+        )
     if value.dtype == torch.bfloat16 and speed.current().precision == "bf16":
         raise ValueError(
             "the energy came out in bfloat16, whose 8 bits cannot hold the differences that learning needs. "
             "Compute its last layer and its sums in float32, after .float() and within "
             'torch.autocast(x.device.type, enabled=False); or leave out precision="bf16".'
         )
-    if value.shape != x.shape[:1]:
+    if value.shape != x.shape[:1] or not x.ndim:
         raise ValueError(
             f"the energy returned shape {tuple(value.shape)} for x of shape {tuple(x.shape)}; expected "
             f"one number for each element of the batch, shape ({x.shape[0] if x.ndim else 'B'},). "
             "A last layer that gives (B, 1) needs .squeeze(-1)."
+        )
+    if not value.is_floating_point():
+        raise ValueError(
+            f"the energy returned {value.dtype} for x of {x.dtype}; expected floating numbers: use x.float()"
         )
 
 
@@ -75,13 +109,16 @@ def grad(energy: Energy, x: Tensor, *, create_graph: bool = False) -> tuple[Tens
 
     Raises:
         ValueError: If the energy, or the gradient that it offers, has the wrong shape (see `energy_at`), or
-            the energy does not depend on ``x``.
+            the energy does not depend on ``x``, or ``x`` is not of floating numbers.
+        TypeError: As `energy_at`.
 
     Example:
         >>> x = torch.tensor([[1.0, 2.0]])
         >>> grad(lambda x: 0.5 * x.square().sum(1), x)
         (tensor([2.5000]), tensor([[1., 2.]]))
     """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        check.floats("x", x)
     if not create_graph and (known := _in_closed_form(energy, x)) is not None:
         return known
     with torch.enable_grad():
@@ -105,8 +142,12 @@ def _in_closed_form(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor] | None:
     value_and_slope = getattr(energy, "value_and_slope", None)
     if value_and_slope is None:
         return None
-    with torch.no_grad(), speed.autocast(x.device):
-        found = value_and_slope(x.detach())
+    try:
+        with torch.no_grad(), speed.autocast(x.device):
+            found = value_and_slope(x.detach())
+    except (IndexError, RuntimeError) as error:
+        _explain(energy, x, error)
+        raise
     if found is not None:
         value, slope = found
         _check(value, x)
@@ -154,6 +195,29 @@ class ExactEnergy(nn.Module, ABC):
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
         """Energy, ``(B, *event)`` to ``(B,)``."""
+
+    def check(self, x: Tensor) -> None:
+        """Refuse a batch of another event shape, which might broadcast.
+
+        Raises:
+            TypeError: If ``x`` is no tensor.
+            ValueError: If its shape is another.
+        """
+        if not isinstance(x, Tensor):
+            check.tensor("x", x)
+        if x.shape[1:] != self.event_shape or not x.ndim:
+            event = ", ".join(map(str, ("B", *self.event_shape)))
+            raise ValueError(
+                f"x has shape {tuple(x.shape)}; expected ({event}), as this {self._get_name()} is for "
+                f"events of shape {self.event_shape}"
+            )
+
+    def extra_repr(self) -> str:
+        box = f", box={self.box}" if hasattr(self, "box") else ""
+        return f"event_shape={self.event_shape}{box}"
+
+    def _get_name(self) -> str:
+        return type(self).__name__.lstrip("_")
 
     @abstractmethod
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy.base import ExactEnergy
 
 
@@ -30,13 +31,17 @@ class Gaussian(ExactEnergy):
 
     def __init__(self, mean: Tensor, cov: Tensor) -> None:
         super().__init__()
+        check.floats("mean", mean)
+        check.floats("cov", cov)
         d = mean.numel()
         if cov.shape != (d, d):
             raise ValueError(
                 f"cov has shape {tuple(cov.shape)}; expected ({d}, {d}) for a mean with {d} elements"
             )
-        factor, failed = torch.linalg.cholesky_ex(cov)
-        if failed or not torch.equal(cov, cov.T):
+        if not d or not mean.isfinite().all():
+            raise ValueError(f"mean has shape {tuple(mean.shape)}; expected finite numbers, at least one")
+        factor, failed = torch.linalg.cholesky_ex(cov.to(mean))
+        if failed or not torch.equal(cov, cov.T) or not cov.isfinite().all():
             raise ValueError("cov is not symmetric positive definite; check it with torch.linalg.eigvalsh")
         self.event_shape = tuple(mean.shape)
         self.register_buffer("mean", mean)
@@ -45,10 +50,12 @@ class Gaussian(ExactEnergy):
         self.register_buffer("log_z", factor.diagonal().log().sum() + 0.5 * d * math.log(2 * math.pi))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         delta = (x - self.mean).flatten(1)
         return 0.5 * (delta @ self.precision * delta).sum(1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         noise = torch.randn(
             n, len(self.factor), generator=generator, dtype=self.mean.dtype, device=self.mean.device
         )
@@ -67,6 +74,7 @@ class Gaussian(ExactEnergy):
         Returns:
             New states, shape ``(B, *event)``.
         """
+        self.check(x)
         delta = (x - self.mean).flatten(1)
         noise = torch.randn(delta.shape, generator=generator, dtype=delta.dtype, device=delta.device)
         for i, row in enumerate(self.precision):
@@ -93,17 +101,27 @@ class GaussianMixture(ExactEnergy):
 
     def __init__(self, means: Tensor, std: float | Tensor, weights: Tensor | None = None) -> None:
         super().__init__()
-        if means.ndim != 2:
+        check.floats("means", means)
+        if means.ndim != 2 or not means.numel() or not means.isfinite().all():
             raise ValueError(
-                f"means has shape {tuple(means.shape)}; expected (K, d), one row for each component"
+                f"means has shape {tuple(means.shape)}; expected finite numbers, (K, d), a component a row"
             )
         k, d = means.shape
+        if not isinstance(std, Tensor):
+            std = check.number("std", std, hint=f", or a tensor of {k} of them")
+        if weights is not None:
+            check.tensor("weights", weights)
+        for name, values in (("std", std), ("weights", weights)):
+            if isinstance(values, Tensor) and not (
+                values.shape in ((k,), () if name == "std" else (k,))
+                and (values > 0).all()
+                and values.isfinite().all()
+            ):
+                raise ValueError(
+                    f"{name} is {check.shown(values)}; expected {k} positive, finite numbers, shape ({k},)"
+                )
         scale = torch.as_tensor(std, dtype=means.dtype, device=means.device).expand(k).clone()
         prob = torch.full_like(scale, 1 / k) if weights is None else weights.to(means) / weights.sum()
-        if prob.shape != (k,) or not (prob > 0).all() or not (scale > 0).all():
-            raise ValueError(
-                f"std and weights must be positive, and weights of shape ({k},); got {std} and {weights}"
-            )
         self.event_shape = (d,)
         self.register_buffer("means", means)
         self.register_buffer("std", scale)
@@ -111,12 +129,14 @@ class GaussianMixture(ExactEnergy):
         self.register_buffer("log_z", torch.zeros((), dtype=means.dtype, device=means.device))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         d = self.means.shape[1]
         square = (x[:, None] - self.means).square().sum(2)
         log_norm = self.weights.log() - d * self.std.log() - 0.5 * d * math.log(2 * math.pi)
         return -torch.logsumexp(log_norm - 0.5 * square / self.std.square(), dim=1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         component = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         noise = torch.randn(
             n, *self.event_shape, generator=generator, dtype=self.means.dtype, device=self.means.device

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from ebmlearn import check
 from ebmlearn.energy.base import ExactEnergy
 
 Coupling = Literal["x", "x/std", "x/std**2"]
@@ -63,11 +64,13 @@ class GRBM(ExactEnergy):
         self, n_visible: int, n_hidden: int, *, std: float | Tensor = 1.0, learn_std: bool = True
     ) -> None:
         super().__init__()
-        if n_visible < 1 or n_hidden < 1:
-            raise ValueError(f"expected n_visible >= 1 and n_hidden >= 1; got {n_visible} and {n_hidden}")
+        check.count("n_visible", n_visible)
+        check.count("n_hidden", n_hidden)
+        if not isinstance(std, Tensor):
+            check.number("std", std, hint=f", or a tensor of {n_visible} of them")
         self.event_shape = (n_visible,)
         scale = torch.as_tensor(std, dtype=getattr(std, "dtype", torch.get_default_dtype())).detach()
-        if scale.shape not in [(), (n_visible,)] or not (scale > 0).all():
+        if scale.shape not in [(), (n_visible,)] or not (scale > 0).all() or not scale.isfinite().all():
             raise ValueError(
                 f"std is {std}; expected a positive number, or {n_visible} of them in shape ({n_visible},)"
             )
@@ -111,8 +114,7 @@ class GRBM(ExactEnergy):
             ValueError: If ``x`` is of the wrong shape, a coordinate of it does not vary, or ``std_scale`` is
                 not positive.
         """
-        if not std_scale > 0:
-            raise ValueError(f"std_scale is {std_scale}; expected a number > 0")
+        check.number("std_scale", std_scale)
         self._check(x)
         mean, std = x.mean(0), x.std(0, correction=0)
         if not (std > 0).all():
@@ -137,6 +139,7 @@ class GRBM(ExactEnergy):
 
     def joint(self, x: Tensor, h: Tensor) -> Tensor:
         """``E(x, h)`` of shape ``(B,)``, for ``x`` of shape ``(B, d)`` and ``h`` of shape ``(B, m)``."""
+        self._check_hidden(h)
         hidden = (self._hidden_logits(x) * h).sum(1)
         return self._quadratic(x) - hidden
 
@@ -150,6 +153,7 @@ class GRBM(ExactEnergy):
 
     def visible_mean(self, h: Tensor) -> Tensor:
         """Mean ``b + σ² Wh`` of ``x`` given ``h``, ``(B, m)`` to ``(B, d)``; the variance is σ²."""
+        self._check_hidden(h)
         return self.visible_bias + self.std.square() * (h @ self.weight.T)
 
     @torch.no_grad()
@@ -198,6 +202,7 @@ class GRBM(ExactEnergy):
         Raises:
             ValueError: As `log_z`.
         """
+        check.draws(n, generator)
         if self._independent():
             h = self.sample_hidden(self.visible_bias.expand(n, -1), generator)
         else:
@@ -211,7 +216,11 @@ class GRBM(ExactEnergy):
 
         It is the usual path of `ebmlearn.evaluate.ais` (Salakhutdinov and Murray, 2008), and keeps the
         conditionals, so that `ebmlearn.sample.gibbs` runs along it.
+
+        Raises:
+            ValueError: If ``beta`` is not in [0, 1].
         """
+        check.number("beta", beta, "in [0, 1]")
         return self.from_parameters(
             beta * self.weight, self.visible_bias, beta * self.hidden_bias, self.std, learn_std=False
         )
@@ -253,6 +262,8 @@ class GRBM(ExactEnergy):
         Raises:
             ValueError: If the shapes disagree, ``std`` is not positive or the convention is unknown.
         """
+        for name, value in (("weight", weight), ("visible_bias", visible_bias), ("hidden_bias", hidden_bias)):
+            check.floats(name, value)
         if (
             weight.ndim != 2
             or visible_bias.shape != weight.shape[:1]
@@ -298,11 +309,19 @@ class GRBM(ExactEnergy):
         return self.std[:, None] ** -_POWERS[coupling]
 
     def _check(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor):
+            check.tensor("x", x)
         if x.ndim != 2 or x.shape[1:] != self.event_shape:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; expected (B, {self.event_shape[0]}), a point a row. Flatten "
                 "images with x.flatten(1)."
             )
+
+    def _check_hidden(self, h: Tensor) -> None:
+        if not isinstance(h, Tensor):
+            check.tensor("h", h)
+        if h.ndim != 2 or h.shape[1] != len(self.hidden_bias):
+            raise ValueError(f"h has shape {tuple(h.shape)}; expected (B, {len(self.hidden_bias)})")
 
     def _quadratic(self, x: Tensor) -> Tensor:
         return 0.5 * ((x - self.visible_bias) / self.std).square().sum(1)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy.base import ExactEnergy
 
 
@@ -18,12 +19,15 @@ class Ring(ExactEnergy):
     Args:
         radius: Radius, > 0.
         width: Width, > 0.
+
+    Raises:
+        ValueError: If one is no such number.
     """
 
     def __init__(self, radius: float, width: float) -> None:
         super().__init__()
-        if not (radius > 0 and width > 0):
-            raise ValueError(f"radius and width must be positive; got {radius} and {width}")
+        check.number("radius", radius)
+        check.number("width", width)
         self.event_shape = (2,)
         self.radius, self.width = float(radius), float(width)
         c = radius / width
@@ -32,11 +36,13 @@ class Ring(ExactEnergy):
         self.register_buffer("log_z", torch.tensor(math.log(z)))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         # a plain norm has no gradient at the origin
         r = x.square().sum(1).clamp_min(torch.finfo(x.dtype).tiny).sqrt()
         return 0.5 * ((r - self.radius) / self.width).square()
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         # Rejection: log r is below its tangent at the mode, so r exp(-E) is below a Gaussian around `centre`.
         mode = 0.5 * (self.radius + math.sqrt(self.radius**2 + 4 * self.width**2))
         centre = self.radius + self.width**2 / mode
@@ -60,12 +66,16 @@ class DoubleWell(ExactEnergy):
         barrier: Energy of the barrier at ``x₁ = 0`` above the wells, > 0.
         position: Distance of the wells from 0, > 0.
         dim: Dimension of the event, >= 1.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(self, barrier: float = 4.0, position: float = 1.5, dim: int = 2) -> None:
         super().__init__()
-        if not (barrier > 0 and position > 0 and dim >= 1):
-            raise ValueError(f"barrier, position > 0 and dim >= 1 expected; got {barrier}, {position}, {dim}")
+        check.number("barrier", barrier)
+        check.number("position", position)
+        check.count("dim", dim)
         self.event_shape = (dim,)
         self.barrier, self.position = float(barrier), float(position)
         # exp(-E) < exp(-800) at the ends
@@ -75,10 +85,12 @@ class DoubleWell(ExactEnergy):
         self.register_buffer("log_z", torch.tensor(math.log(z) + 0.5 * (dim - 1) * math.log(2 * math.pi)))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         well = ((x[:, 0] / self.position).square() - 1).square()
         return self.barrier * well + 0.5 * x[:, 1:].square().sum(1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         # Rejection for u = |x₁|/position: (u² - 1)² >= (u - 1)², so a Gaussian around 1 lies above.
         options: Any = {"generator": generator, "dtype": self.log_z.dtype, "device": self.log_z.device}
         u = torch.empty(0, dtype=self.log_z.dtype, device=self.log_z.device)

@@ -15,7 +15,7 @@ unbiased for ``1/Z``. Only the variance depends on the path. The logarithm turns
 A likelihood computed with `forward` is thus too *high* on average, the more so the worse the chains mix
 (Burda, Grosse and Salakhutdinov, 2015). Where exact samples exist, the two bracket the answer (Grosse,
 Ghahramani and Adams, 2015). The kernel must be exact: `ebmlearn.sample.ula` leaves another density invariant,
-and the error that this makes is in no number reported here.
+and is refused, since the error that this makes would be in no number reported here.
 """
 
 import math
@@ -27,9 +27,10 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, ExactEnergy, energy_at
 from ebmlearn.progress import progress_enabled
-from ebmlearn.sample import MakeKernel, run
+from ebmlearn.sample import Kernel, MakeKernel, run
 
 __all__ = ["AIS", "LowESSWarning", "Path", "forward", "geometric", "reverse"]
 
@@ -71,6 +72,9 @@ def geometric(base: ExactEnergy, energy: Energy) -> Path:
         energy: The energy whose log Z is asked for.
     """
 
+    check.instance("base", base, ExactEnergy, "an ExactEnergy, with known log_z and samples")
+    check.function("energy", energy)
+
     def path(beta: float) -> Energy:
         if beta in (0, 1):
             return energy if beta else base
@@ -103,7 +107,8 @@ def forward(
 
     Raises:
         TypeError: If ``path(0)`` is not an `ebmlearn.energy.ExactEnergy`.
-        ValueError: If ``n_chains``, ``betas`` or ``n_steps`` is out of its range.
+        ValueError: If ``n_chains``, ``betas`` or ``n_steps`` is out of its range, or the kernel is not exact,
+            as `ebmlearn.sample.ula` is not, or of another temperature than 1.
         FloatingPointError: If a weight or a chain is not finite.
 
     Warns:
@@ -119,8 +124,8 @@ def forward(
         True
     """
     base = _base(path)
-    if n_chains < 1:
-        raise ValueError(f"n_chains is {n_chains}; expected at least 1")
+    check.count("n_chains", n_chains)
+    check.generator(generator)
     x = base.sample(n_chains, generator)
     log_w, x = _anneal(path, kernel, x, _schedule(betas), n_steps, progress)
     return _estimate(base.log_z.item(), log_w, 1, x)
@@ -161,6 +166,7 @@ def reverse(
         LowESSWarning: As `forward`.
     """
     base = _base(path)
+    check.tensor("x", x)
     if x.ndim < 1 or len(x) < 1:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (n_chains, *event) with at least one chain")
     log_w, x = _anneal(path, kernel, x.detach(), _schedule(betas)[::-1], n_steps, progress)
@@ -168,6 +174,7 @@ def reverse(
 
 
 def _base(path: Path) -> ExactEnergy:
+    check.function("path", path, "a path, such as geometric(base, energy)")
     base = path(0.0)
     if not isinstance(base, ExactEnergy):
         raise TypeError(
@@ -178,8 +185,8 @@ def _base(path: Path) -> ExactEnergy:
 
 
 def _schedule(betas: int | Tensor) -> list[float]:
-    if isinstance(betas, int) and betas < 1:
-        raise ValueError(f"betas is {betas}; expected at least 1 step")
+    if not isinstance(betas, Tensor):
+        check.count("betas", betas)
     values = torch.arange(betas + 1).double() / betas if isinstance(betas, int) else betas.double()
     if (
         values.ndim != 1
@@ -200,6 +207,9 @@ def _anneal(
 ) -> tuple[Tensor, Tensor]:
     """Log-weights of ``Z_end / Z_start``, float64 ``(n_chains,)``, and the ends of the chains."""
     log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    check.count("n_steps", n_steps, 0)
+    if n_steps:
+        _check_kernel(kernel, path(betas[1]))
     here = path(betas[0])
     for beta in tqdm(betas[1:], disable=not (progress and progress_enabled()), leave=False):
         there = path(beta)
@@ -213,6 +223,20 @@ def _anneal(
             "Use a base inside the region where the energy is finite, or a smaller step in the kernel."
         )
     return log_w, x
+
+
+def _check_kernel(make: MakeKernel, energy: Energy) -> None:
+    """Refuse a kernel that leaves another density than ``exp(-E)`` as it is: the weights do not know."""
+    check.function("kernel", make, "a function that makes a kernel, such as partial(mala, step_size=0.1)")
+    kernel = make(energy)
+    check.instance("kernel(energy)", kernel, Kernel, "a kernel, such as partial(mala, step_size=0.1) makes")
+    if not kernel.exact:
+        raise ValueError(
+            f"{kernel} is not exact: it leaves another density invariant than that of the energy, and log Z "
+            "would be wrong by more than its error. Use mala, hmc or gibbs, which accept or reject."
+        )
+    if kernel.temperature(0) != 1:
+        raise ValueError(f"{kernel} samples exp(-E/T); expected temperature 1")
 
 
 def _estimate(log_z_base: float, log_w: Tensor, sign: int, x: Tensor) -> AIS:

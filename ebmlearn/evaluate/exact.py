@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, GaussianMixture, grad
 from ebmlearn.evaluate.quadrature import Estimate, Grid, LeakWarning, energies, log_total, total
 from ebmlearn.nets import GaussianGenerator
@@ -163,6 +164,8 @@ def marginal(generator: GaussianGenerator, grid: Grid) -> GaussianMixture:
         >>> p.means.shape, f"{p.weights.sum():.3f}"
         (torch.Size([300, 2]), '1.000')
     """
+    check.instance("generator", generator, GaussianGenerator)
+    check.instance("grid", grid, Grid, "a Grid of the latents, such as Grid((-5, 5), dim=1)")
     if grid.dim != generator.latent_dim or len(generator.event_shape) != 1:
         raise ValueError(
             f"got a grid of dim={grid.dim} and a generator of {generator.event_shape} from "
@@ -243,7 +246,11 @@ def mode_weights(energy: Energy, centers: Tensor, grid: Grid) -> Estimate[Tensor
     Warns:
         LeakWarning: As `log_z`.
     """
-    if centers.ndim != 2 or centers.shape[1] != grid.dim:
+    check.instance("grid", grid, Grid, "a Grid, such as Grid((-4, 4))")
+    check.floats("centers", centers)
+    if not centers.isfinite().all():
+        raise ValueError("centers holds values that are NaN or infinite")
+    if centers.ndim != 2 or not len(centers) or centers.shape[1] != grid.dim:
         raise ValueError(
             f"centers has shape {tuple(centers.shape)}; expected (K, {grid.dim}), a centre a row"
         )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, Gaussian, grad
 from ebmlearn.evaluate.quadrature import Estimate
 
@@ -57,6 +58,7 @@ def lower_bound(energy: Energy, critic: Callable[[Tensor], Tensor], x: Tensor) -
         ValueError: If there are fewer than 2 data, or the critic or the energy has the wrong shape.
     """
     _check_samples(x)
+    check.function("critic", critic)
     terms = critic_terms(energy, critic, x, torch.eye(x[0].numel(), dtype=x.dtype, device=x.device)).double()
     return Estimate(terms.mean().item(), terms.std().item() / len(x) ** 0.5)
 
@@ -83,6 +85,7 @@ def critic_terms(
     slope = grad(energy, x)[1].flatten(1)
     x = x.detach().requires_grad_()
     field = critic(x)
+    check.tensor("what the critic returned", field)
     if field.shape != x.shape:
         raise ValueError(f"the critic maps shape {tuple(x.shape)} to {tuple(field.shape)}; they must agree")
     field = field.flatten(1)
@@ -113,6 +116,8 @@ def between_gaussians(p: Gaussian, q: Gaussian) -> float:
         >>> print(between_gaussians(p, q))  # ½ |1|²
         1.0
     """
+    check.instance("p", p, Gaussian)
+    check.instance("q", q, Gaussian)
     if p.event_shape != q.event_shape:
         raise ValueError(f"the event shapes {p.event_shape} and {q.event_shape} differ")
     spread = (q.precision - p.precision).double() @ p.factor.double()
@@ -121,5 +126,6 @@ def between_gaussians(p: Gaussian, q: Gaussian) -> float:
 
 
 def _check_samples(x: Tensor) -> None:
+    check.batch("x", x, finite=True)
     if len(x) < 2:
         raise ValueError(f"got {len(x)} samples; at least 2 are needed for a mean with an error")

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.evaluate.twosample import check_samples
 from ebmlearn.sample import evaluation_mode
 
@@ -93,6 +94,12 @@ def image_distances(
         >>> round(found.frechet, 1), found.n_x, found.features  # 4 (2 - 1)² between the laws
         (3.9, 4000, 'pixels')
     """
+    check.tensor("x", x)
+    check.count("batch_size", batch_size, 0)
+    check.count("n_blocks", n_blocks, 0)
+    check.generator(generator)
+    if features is not None:
+        check.function("features", features)
     if x.ndim != 4 or batch_size < 1 or n_blocks < 1:
         raise ValueError(
             f"x has shape {tuple(x.shape)}, batch_size is {batch_size} and n_blocks {n_blocks}; expected "
@@ -119,7 +126,9 @@ def _features(x: Tensor, features: Features | None, batch_size: int) -> Tensor:
     found = []
     with evaluation_mode():
         for batch in x.split(batch_size):
-            found.append(features(batch).double())
+            value = features(batch)
+            check.tensor("what features returned", value)
+            found.append(value.double())
             if found[-1].ndim != 2 or len(found[-1]) != len(batch):
                 raise ValueError(
                     f"features maps shape {tuple(batch.shape)} to {tuple(found[-1].shape)}; expected "

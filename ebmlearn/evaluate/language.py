@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ebmlearn import check
 from ebmlearn.energy import Energy
 
 _MOST = 2**26  # entries of the largest table: 256 MB
@@ -39,8 +40,12 @@ class NGram:
     def __init__(
         self, x: Tensor, n_tokens: int, *, order: int = 4, strength: float = 5.0, end: int = 0
     ) -> None:
-        if order < 1 or not strength > 0:
-            raise ValueError(f"expected order >= 1 and strength > 0; got {order} and {strength}")
+        check.tensor("x", x)
+        check.count("order", order)
+        check.count("n_tokens", n_tokens)
+        check.number("strength", strength)
+        if check.count("end", end, 0) >= n_tokens:
+            raise ValueError(f"end is {end}; expected a token in [0, {n_tokens})")
         if n_tokens**order > _MOST:
             raise ValueError(
                 f"{n_tokens} tokens have {n_tokens}^{order} n-grams, too many for a table; use a lower order"
@@ -61,6 +66,16 @@ class NGram:
         self._cost = -table.flatten().log()
 
     def __call__(self, x: Tensor) -> Tensor:
+        check.tensor("x", x)
+        if (
+            x.ndim != 2
+            or x.dtype != torch.int64
+            or (x.numel() and not 0 <= x.min() <= x.max() < self.n_tokens)
+        ):
+            raise ValueError(
+                f"x is {x.dtype} of shape {tuple(x.shape)}; expected token ids in [0, {self.n_tokens}), "
+                "int64 (B, length)"
+            )
         cost = self._cost[self._index(self._grams(x))]
         return (cost * _counts(x, self.end)).sum(1)
 
@@ -95,10 +110,15 @@ def perplexity(x: Tensor, energy: Energy, *, end: int | None = 0) -> float:
         >>> round(perplexity(torch.ones(5, 4, dtype=torch.int64), uniform, end=None), 2)
         3.0
     """
+    check.tensor("x", x)
+    check.function("energy", energy)
+    if x.ndim != 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, length)")
     if not x.numel():
         raise ValueError(f"x has shape {tuple(x.shape)}; expected at least one token")
     with torch.no_grad():
         cost = energy(x)
+    check.tensor("what the energy returned", cost)
     if cost.shape != x.shape[:1]:
         raise ValueError(f"the energy returned shape {tuple(cost.shape)}; expected ({len(x)},)")
     tokens = x.numel() if end is None else int(_counts(x, end).sum())

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.evaluate.quadrature import Estimate, Grid, energies, log_total, warn_of_leak
 from ebmlearn.nets import GaussianGenerator, Generator
@@ -90,6 +91,8 @@ def moments(masses: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     Raises:
         ValueError: If the masses are not of this grid.
     """
+    check.floats("masses", masses)
+    check.instance("grid", grid, Grid)
     z = grid.points.cpu().double()
     if masses.ndim != 2 or masses.shape[1] != len(z):
         raise ValueError(
@@ -117,7 +120,8 @@ def cell_masses(energy: Energy, grid: Grid, n_cells: int = 15) -> Tensor:
     Warns:
         LeakWarning: If more than 0.1 % of the mass is outside the box.
     """
-    if n_cells < 1 or grid.n % n_cells:
+    check.instance("grid", grid, Grid)
+    if check.count("n_cells", n_cells, 0) < 1 or grid.n % n_cells:
         raise ValueError(f"n_cells is {n_cells}; expected a divisor of the grid's n = {grid.n}")
     table, _ = energies(energy, grid)
     blocks = (-table).softmax(0).view((n_cells, grid.n // n_cells) * grid.dim)
@@ -155,6 +159,8 @@ def sample_tv(x: Tensor, energy: Energy, grid: Grid, n_cells: int = 15) -> Sampl
         >>> f"{tv.value:.3f} {tv.floor:.3f}, shifted {sample_tv(x + 1, normal, Grid((-6, 6))).value:.2f}"
         '0.029 0.025, shifted 0.50'
     """
+    check.floats("x", x)
+    check.instance("grid", grid, Grid)
     if x.ndim != 2 or x.shape[1] != grid.dim or not len(x) or not x.isfinite().all():
         raise ValueError(
             f"x has shape {tuple(x.shape)}; expected finite samples of shape (n, {grid.dim}), at least one"
@@ -189,6 +195,10 @@ def _masses(joint: Tensor) -> Tensor:
 
 def _joint(x: Tensor, generator: Generator, grid: Grid, table: Tensor) -> Iterator[Tensor]:
     """Blocks of ``U(z) + reconstruction(x, z)``, shape ``(n**dim, block)``, for all ``x`` in order."""
+    check.tensor("x", x)
+    check.instance("generator", generator, Generator)
+    if not x.ndim or not len(x):
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, *event) with B >= 1")
     if grid.dim != generator.latent_dim:
         raise ValueError(
             f"the grid has dim={grid.dim}, the generator {generator.latent_dim} latents; they must agree"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Gaussian
 from ebmlearn.nets import GaussianGenerator
 from ebmlearn.sample import langevin_schedules
@@ -69,6 +70,7 @@ def from_generator(generator: GaussianGenerator) -> LinearGaussian:
     Raises:
         ValueError: If the generator is not affine.
     """
+    check.instance("generator", generator, GaussianGenerator)
     eye = torch.eye(generator.latent_dim).to(next(generator.parameters()))
     with torch.no_grad():
         zero, one, two = (generator(k * eye).flatten(1).double() for k in (0, 1, 2))
@@ -91,6 +93,10 @@ def ppca(x: Tensor, latent_dim: int, std: float | None = None) -> LinearGaussian
     Raises:
         ValueError: If ``latent_dim`` is out of range, or ``τ`` is not positive: the data lie in a subspace.
     """
+    check.batch("x", x, least=2, finite=True)
+    check.count("latent_dim", latent_dim, 0)
+    if std is not None:
+        check.number("std", std)
     x = x.detach().flatten(1).double()
     if not 1 <= latent_dim < x.shape[1]:
         raise ValueError(f"latent_dim is {latent_dim}; expected 1 ... {x.shape[1] - 1}, below the data's")
@@ -105,6 +111,7 @@ def ppca(x: Tensor, latent_dim: int, std: float | None = None) -> LinearGaussian
 
 def marginal(model: LinearGaussian) -> Gaussian:
     """``p(x) = N(b, WWᵀ + τ² I)`` of flat ``x``; its ``log_prob`` is the exact log-likelihood."""
+    check.instance("model", model, LinearGaussian)
     cov = model.weight @ model.weight.T
     cov.diagonal().add_(model.std**2)
     return Gaussian(model.bias, 0.5 * (cov + cov.T))  # a product of matrices is symmetric up to rounding
@@ -117,7 +124,7 @@ def posterior(model: LinearGaussian, x: Tensor) -> Normal:
         model: The model.
         x: Examples, shape ``(B, *event)``.
     """
-    cov = torch.linalg.inv(model.precision())
+    cov = torch.linalg.inv(_checked(model, x).precision())
     residual = x.detach().flatten(1).double() - model.bias
     return Normal(residual @ model.weight @ cov / model.std**2, 0.5 * (cov + cov.T))
 
@@ -143,6 +150,7 @@ def short_run(
         noise_scale: ``σ``, likewise; ``step_size`` if None, and 0 for gradient descent.
     """
     size, noise, _ = langevin_schedules(step_size, noise_scale)
+    check.count("n_steps", n_steps, 0)
     target, precision = posterior(model, x), model.precision()
     eye = torch.eye(len(precision)).to(precision)
     mean, cov, jacobian = torch.zeros_like(target.mean), eye, eye
@@ -165,6 +173,13 @@ def regress(model: LinearGaussian, x: Tensor, law: Normal) -> LinearGaussian:
         x: Data, shape ``(N, *event)``.
         law: Of the latents of each, such as ``posterior(model, x)``.
     """
+    _checked(model, x)
+    check.instance("law", law, Normal)
+    if law.mean.shape != (len(x), model.weight.shape[1]):
+        raise ValueError(
+            f"the law has means of shape {tuple(law.mean.shape)}; expected "
+            f"{(len(x), model.weight.shape[1])}, one for each x"
+        )
     residual = x.detach().flatten(1).double() - model.bias
     second = law.mean.T @ law.mean + len(x) * law.cov
     return model._replace(weight=torch.linalg.solve(second, law.mean.T @ residual).T)
@@ -172,7 +187,24 @@ def regress(model: LinearGaussian, x: Tensor, law: Normal) -> LinearGaussian:
 
 def kl(p: Normal, q: Normal) -> Tensor:
     """``KL(p ‖ q)`` for each ``x``, in nats, shape ``(B,)``; infinite where ``p`` has lost a dimension."""
+    check.instance("p", p, Normal)
+    check.instance("q", q, Normal)
+    if p.mean.shape != q.mean.shape:
+        raise ValueError(
+            f"p has means of shape {tuple(p.mean.shape)}, q of {tuple(q.mean.shape)}; they must agree"
+        )
     precision = torch.linalg.inv(q.cov)
     delta = p.mean - q.mean
     shape = (precision * p.cov).sum() - len(p.cov) - torch.logdet(p.cov) + torch.logdet(q.cov)
     return 0.5 * (shape + (delta @ precision * delta).sum(1))
+
+
+def _checked(model: LinearGaussian, x: Tensor) -> LinearGaussian:
+    """The model, if ``x`` are examples of it: other shapes might broadcast."""
+    check.instance("model", model, LinearGaussian)
+    check.batch("x", x, least=1, finite=True)
+    if x[0].numel() != len(model.bias):
+        raise ValueError(
+            f"x has shape {tuple(x.shape)}; this model is of {len(model.bias)} elements an event"
+        )
+    return model

@@ -20,10 +20,12 @@ from typing import Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, ExactEnergy, energy_at
 
 # Points evaluated at once: the activations of a small network stay in the processor's cache.
 CHUNK = 4096
+_MOST = 10**8  # points of a grid: 800 MB
 
 T = TypeVar("T", float, Tensor)
 
@@ -71,6 +73,8 @@ class Grid:
         device: torch.device | str | None = None,
     ) -> None:
         try:
+            if isinstance(box, str):
+                raise TypeError
             low, high = map(float, box)
         except (TypeError, ValueError):
             raise ValueError(
@@ -78,11 +82,14 @@ class Grid:
             ) from None
         if not -math.inf < low < high < math.inf:
             raise ValueError(f"box = {box!r}; expected finite ends with low < high")
-        if n < 6 or n % 3:
+        if not isinstance(n, int) or isinstance(n, bool) or n < 6 or n % 3:
             raise ValueError(
-                f"n = {n}; expected a multiple of 3, at least 6: every third point gives the error"
+                f"n = {check.shown(n)}; expected a multiple of 3, at least 6: every third point gives the "
+                "error"
             )
-        if dim not in (1, 2):
+        if type(dim) is int and dim in (1, 2) and n**dim > _MOST:
+            raise ValueError(f"n = {n} makes {n**dim:,} points; expected at most {_MOST:,}")
+        if type(dim) is not int or dim not in (1, 2):
             raise ValueError(f"dim = {dim}; quadrature serves 1 or 2 dimensions; from 3 on, compare samples")
         self.box, self.n, self.dim = (low, high), n, dim
         self.volume = ((high - low) / n) ** dim
@@ -96,6 +103,7 @@ class Grid:
 
     def tabulate(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Values of ``(B, dim) -> (B, *k)`` at every point, ``(n**dim, *k)`` in float64 on the CPU."""
+        check.function("the function", function, "a function from (B, dim) to (B, ...)")
         with torch.no_grad():
             rows = [function(x).cpu().double() for x in self.points.split(CHUNK)]
         if any(row.ndim == 0 for row in rows) or sum(map(len, rows)) != len(self.points):
@@ -103,6 +111,9 @@ class Grid:
                 f"the function returned shape {tuple(rows[0].shape)}; expected (B, ...) for x (B, {self.dim})"
             )
         return torch.cat(rows)
+
+    def __repr__(self) -> str:
+        return f"Grid({self.box}, n={self.n}, dim={self.dim})"
 
     def log_z(self, energy: Energy) -> Tensor:
         """Log of the partition function, shape ``()``, in one piece and differentiable by the energy's
@@ -129,6 +140,8 @@ class Grid:
 
 def energies(energy: Energy, grid: Grid) -> tuple[Tensor, float]:
     """Energies ``(n**dim,)``, and the mass outside the box as a fraction of the mass inside."""
+    check.instance("grid", grid, Grid, "a Grid, such as Grid((-4, 4))")
+    check.function("the energy", energy, "a function from (B, dim) to (B,)")
     if isinstance(energy, ExactEnergy) and energy.event_shape != (grid.dim,):
         raise ValueError(f"the energy has event shape {energy.event_shape}, but the grid dim={grid.dim}")
     table = grid.tabulate(lambda x: energy_at(energy, x))

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ebmlearn import check
+
 
 class MMD(NamedTuple):
     """Result of the test by kernels.
@@ -40,6 +42,8 @@ def check_samples(x: Tensor, y: Tensor, least: int) -> None:
     Raises:
         ValueError: If the event shapes differ, or a sample has fewer elements or a non-finite one.
     """
+    check.floats("x", x)
+    check.floats("y", y)
     if x.shape[1:] != y.shape[1:] or x.ndim < 2:
         raise ValueError(
             f"x has shape {tuple(x.shape)} and y {tuple(y.shape)}; expected (n, *event) and (m, *event) "
@@ -70,7 +74,7 @@ def _median_distance(x: Tensor) -> float:
 
 
 def _check_bandwidths(bandwidths: tuple[float, ...]) -> None:
-    if not bandwidths or not all(0 < h < math.inf for h in bandwidths):
+    if not bandwidths or not all(isinstance(h, float | int) and 0 < h < math.inf for h in bandwidths):
         raise ValueError(
             f"bandwidths = {bandwidths}; expected positive numbers "
             "(the median heuristic gives 0 if most samples coincide: pass one)"
@@ -120,6 +124,8 @@ def squared_mmd(x: Tensor, y: Tensor, *, bandwidth: float | None = None) -> floa
             bandwidth is not positive.
     """
     a, b = _flat(x, y, 2)
+    if bandwidth is not None:
+        check.number("bandwidth", bandwidth)
     pooled = torch.cat([a, b])
     h = _median_distance(pooled) if bandwidth is None else bandwidth
     _check_bandwidths((h,))
@@ -171,8 +177,12 @@ def mmd(
         (True, 0.001)
     """
     a, b = _flat(x, y, 2)
-    if not 0 < level < 1:
-        raise ValueError(f"level = {level}; expected a number in (0, 1), such as 0.01")
+    check.number("level", level, "in (0, 1)", hint=", such as 0.01")
+    check.generator(generator)
+    if n_permutations is not None:
+        check.count("n_permutations", n_permutations, 0)
+    if bandwidths is not None and not isinstance(bandwidths, tuple | list):
+        raise ValueError(f"bandwidths = {check.shown(bandwidths)}; expected several positive numbers")
     if n_permutations is None:
         n_permutations = math.ceil(10 / level) - 1
     if n_permutations < 1 or 1 / (1 + n_permutations) > level:
@@ -236,6 +246,11 @@ def c2st(x: Tensor, y: Tensor, *, classifier: Any = None, generator: torch.Gener
         1.0
     """
     a, b = _flat(x, y, 10)
+    check.generator(generator)
+    if classifier is not None and not (hasattr(classifier, "fit") and hasattr(classifier, "predict")):
+        raise TypeError(
+            f"classifier is {check.shown(classifier)}; expected one of scikit-learn, with fit and predict"
+        )
     if len(a) != len(b):
         raise ValueError(
             f"x holds {len(a)} samples and y {len(b)}; expected equally many: take x[:n] and y[:n]"

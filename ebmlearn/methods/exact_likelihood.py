@@ -14,9 +14,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.energy import energy_at
+from ebmlearn.evaluate.quadrature import Grid, energies
 from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
+
+_LOOK = 100  # updates from one look for mass outside the box to the next
 
 
 class ExactLikelihood(Method):
@@ -28,6 +32,15 @@ class ExactLikelihood(Method):
             rbm: rbm.log_z``.
         lr: Learning rate, a number or a schedule of the number of updates.
         optimizer: ``factory(parameters, lr=...)``.
+
+    Raises:
+        TypeError: If ``energy`` is no module, or ``log_z`` no function.
+        ValueError: At a step, if a datum lies outside the box of ``grid.log_z``: its energy would fall
+            without end, at no cost.
+
+    Warns:
+        LeakWarning: If, after a hundredth update, more than 0.1 % of the model's mass is outside the box of
+            ``grid.log_z``, where it is not counted. A new net often has more, and loses it in a few updates.
     """
 
     def __init__(
@@ -39,6 +52,8 @@ class ExactLikelihood(Method):
         optimizer: OptimizerFactory = torch.optim.Adam,
     ) -> None:
         super().__init__()
+        check.module("energy", energy)
+        check.function("log_z", log_z, "a function of the energy, such as Grid((-4, 4)).log_z")
         self.energy, self.log_z = energy, log_z
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
 
@@ -48,8 +63,24 @@ class ExactLikelihood(Method):
         Returns:
             ``nll``, the mean negative log-likelihood in nats.
         """
+        grid = getattr(self.log_z, "__self__", None)  # of grid.log_z
+        if isinstance(grid, Grid):
+            _check_inside(batch, grid)
         # 1. exact negative log-likelihood
         nll = energy_at(self.energy, batch).mean() + self.log_z(self.energy)
         # 2. update
         self.update("energy", nll)
+        if isinstance(grid, Grid) and self.updates["energy"] % _LOOK == 0:
+            energies(self.energy, grid)  # warns of mass outside
         return {"nll": nll.detach()}
+
+
+def _check_inside(x: Tensor, grid: Grid) -> None:
+    check.floats("the batch", x)
+    low, high = grid.box
+    outside = int(((x < low) | (x > high)).flatten(1).any(1).sum()) if x.ndim > 1 else 0
+    if outside:
+        raise ValueError(
+            f"{outside} of {len(x)} data lie outside the box {grid.box} of the quadrature, where the model "
+            "would put any mass for nothing: use a larger box"
+        )

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
+
 aten = torch.ops.aten
 WayBack = Callable[[Tensor], Tensor]
 
@@ -32,8 +34,23 @@ that it needs and lets the other go, since a chain is as fast as its memory is s
 subclass may do anything."""
 
 
+def check_activation(activation: Callable[[], nn.Module]) -> None:
+    """Refuse what makes no activation.
+
+    Raises:
+        TypeError: If it is no function or class, as one activation itself.
+    """
+    if not callable(activation) or isinstance(activation, nn.Module):
+        raise TypeError(
+            f"activation is {check.shown(activation)}; expected what makes one, a class such as nn.SiLU or a "
+            "function without arguments"
+        )
+
+
 def hidden_layers(sizes: Sequence[int], activation: Callable[[], nn.Module]) -> list[nn.Module]:
     """Linear layers from each size to the next, with an activation after each."""
+    check_activation(activation)
+    check.counts("widths", sizes)
     return [part for n_in, n_out in pairwise(sizes) for part in (nn.Linear(n_in, n_out), activation())]
 
 
@@ -43,6 +60,8 @@ def check_images(x: Tensor, image_shape: tuple[int, ...]) -> None:
     Raises:
         ValueError: If ``x`` is not of shape ``(B, *image_shape)``.
     """
+    if not isinstance(x, Tensor):
+        check.tensor("x", x)
     if x.shape[1:] != image_shape:
         raise ValueError(f"x has shape {tuple(x.shape)}; this net was built for (B, {image_shape})")
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import Readout, check_images
+from ebmlearn import check
+from ebmlearn.nets._layers import Readout, check_activation, check_images
 
 
 class NonLocalEnergy(nn.Module):
@@ -35,6 +36,11 @@ class NonLocalEnergy(nn.Module):
         activation: Callable[[], nn.Module] = nn.SiLU,
     ) -> None:
         super().__init__()
+        check.count("channels", channels)
+        check.count("size", size)
+        widths = check.counts("widths", widths)
+        check.count("hidden", hidden)
+        check_activation(activation)
         if not widths or size < 2 ** len(widths):
             raise ValueError(
                 f"size is {size} and widths are {tuple(widths)}; expected at least one width, and a side of "

@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.nets._layers import check_images
 
 
@@ -31,6 +32,10 @@ class Classifier(nn.Module):
         self, image_shape: tuple[int, ...], n_outputs: int, *, n_features: int = 64, width: int = 32
     ) -> None:
         super().__init__()
+        image_shape = check.counts("image_shape", image_shape)
+        check.count("n_outputs", n_outputs)
+        check.count("n_features", n_features)
+        check.count("width", width)
         if len(image_shape) != 3 or min(image_shape[1:]) < 2:
             raise ValueError(f"image_shape is {tuple(image_shape)}; expected (C, H, W) with sides >= 2")
         self.image_shape, self.accuracy = tuple(image_shape), math.nan

@@ -11,6 +11,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.energy.base import calls_forward_only
 from ebmlearn.nets.generator import GaussianGenerator, MLPGenerator
@@ -31,6 +32,10 @@ def beside(x: Tensor, c: Tensor, condition_shape: tuple[int, ...]) -> Tensor:
     Raises:
         ValueError: If there is not one condition of this shape for each row of ``x``.
     """
+    check.tensor("x", x)
+    check.tensor("the condition c", c)
+    if not x.ndim:
+        raise ValueError("x has shape (); expected (B, *event)")
     if c.shape != (len(x), *condition_shape):
         raise ValueError(
             f"the condition has shape {tuple(c.shape)}; expected {(len(x), *condition_shape)}, one for each "
@@ -66,10 +71,10 @@ class ConditionalEnergy(nn.Module):
         reference_std: float | None = None,
     ) -> None:
         super().__init__()
-        if reference_std is not None and not reference_std > 0:
-            raise ValueError(
-                f"reference_std is {reference_std}; expected a number > 0, or None for no reference"
-            )
+        event_shape = check.counts("event_shape", event_shape)
+        condition_shape = check.counts("condition_shape", condition_shape, some=False)
+        if reference_std is not None:
+            check.number("reference_std", reference_std, hint=", or None for no reference")
         self.event_shape, self.condition_shape = tuple(event_shape), tuple(condition_shape)
         self.reference_std = reference_std
         n = prod(self.event_shape) + prod(self.condition_shape)
@@ -143,8 +148,9 @@ class ConditionalGenerator(nn.Module):
         bounded: bool = False,
     ) -> None:
         super().__init__()
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim is {latent_dim}; expected a number >= 1")
+        event_shape = check.counts("event_shape", event_shape)
+        condition_shape = check.counts("condition_shape", condition_shape, some=False)
+        check.count("latent_dim", latent_dim)
         self.latent_dim, self.condition_shape = latent_dim, tuple(condition_shape)
         n = latent_dim + prod(self.condition_shape)
         self.net = MLPGenerator(n, event_shape, widths, std=std, activation=activation, bounded=bounded)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import Readout, check_images
+from ebmlearn import check
+from ebmlearn.nets._layers import Readout, check_activation, check_images
 
 
 class ConvEnergy(nn.Module):
@@ -35,6 +36,12 @@ class ConvEnergy(nn.Module):
         activation: Callable[[], nn.Module] = nn.SiLU,
     ) -> None:
         super().__init__()
+        check.count("channels", channels)
+        check.count("size", size)
+        widths = check.counts("widths", widths, some=False)
+        check_activation(activation)
+        if stem is not None:
+            check.count("stem", stem)
         if size < 2 ** len(widths):
             raise ValueError(
                 f"size is {size}; {len(widths)} halvings need at least {2 ** len(widths)}: use fewer widths"

@@ -5,6 +5,8 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from ebmlearn import check
+from ebmlearn.nets._layers import check_activation
 from ebmlearn.nets.generator import GaussianGenerator
 
 
@@ -40,6 +42,13 @@ class ConvGenerator(GaussianGenerator):
         std: float = 0.3,
         activation: Callable[[], nn.Module] = nn.SiLU,
     ) -> None:
+        check.count("channels", channels)
+        check.count("size", size)
+        widths = check.counts("widths", widths)
+        check.count("kernel", kernel)
+        check_activation(activation)
+        if doublings is not None:
+            check.count("doublings", doublings, 0)
         super().__init__(latent_dim, (channels, size, size), std)
         doublings = len(widths) if doublings is None else doublings
         if not 0 <= doublings <= len(widths):

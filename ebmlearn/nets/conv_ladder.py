@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
+from ebmlearn.nets._layers import check_activation
 from ebmlearn.nets.ladder import Ladder
 
 
@@ -46,6 +48,12 @@ class ConvLadderGenerator(Ladder):
         std: float = 0.15,
         activation: Callable[[], nn.Module] = nn.GELU,
     ) -> None:
+        check.count("channels", channels)
+        check.count("size", size)
+        check.count("width", width)
+        check.count("side", side)
+        check.count("n_projected", n_projected)
+        check_activation(activation)
         super().__init__(latent_dims, (channels, size, size), std)
         doublings = (size // side).bit_length() - 1 if side >= 5 else 0
         if doublings < 1 or size != side * 2**doublings:

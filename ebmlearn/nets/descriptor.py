@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import Readout, check_images
+from ebmlearn import check
+from ebmlearn.nets._layers import Readout, check_activation, check_images
 
 
 class DescriptorEnergy(nn.Module):
@@ -39,14 +40,19 @@ class DescriptorEnergy(nn.Module):
         activation: Callable[[], nn.Module] = nn.SiLU,
     ) -> None:
         super().__init__()
-        if not reference_std > 0:
-            raise ValueError(f"reference_std is {reference_std}; expected a number > 0")
+        check.count("channels", channels)
+        check.count("size", size)
+        check_activation(activation)
+        check.number("reference_std", reference_std)
+        layers = [check.counts("a layer", layer) for layer in layers]
         self.image_shape, self.reference_std = (channels, size, size), reference_std
         parts: list[nn.Module] = []
         for width, kernel, stride in layers:
             padding = (kernel - 1) // 2
             parts += [nn.Conv2d(channels, width, kernel, stride, padding), activation()]
             channels, size = width, (size + 2 * padding - kernel) // stride + 1
+        if size < 1:
+            raise ValueError(f"layers are {layers}; the image is used up by them: use fewer")
         readout = Readout(channels * size**2)
         with torch.no_grad():
             readout.weight /= 10  # the mean of 100 independent rows

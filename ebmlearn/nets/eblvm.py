@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
+from ebmlearn import check
 from ebmlearn.nets.generator import GaussianGenerator
 
 
@@ -20,6 +21,8 @@ class JointNet(nn.Module, ABC):
 
     def __init__(self, event_shape: Sequence[int], latent_dim: int) -> None:
         super().__init__()
+        event_shape = check.counts("event_shape", event_shape)
+        check.count("latent_dim", latent_dim)
         self.event_shape, self.latent_dim = tuple(event_shape), latent_dim
 
     @abstractmethod
@@ -59,6 +62,8 @@ class EBLVM(JointNet):
     """
 
     def __init__(self, energy: nn.Module, generator: GaussianGenerator) -> None:
+        check.instance("generator", generator, GaussianGenerator)
+        check.module("energy", energy)
         super().__init__(generator.event_shape, generator.latent_dim)
         self.energy, self.generator = energy, generator
 
@@ -101,11 +106,10 @@ class CouplingEBLVM(JointNet):
         reference_std: float = 10.0,
     ) -> None:
         super().__init__(event_shape, latent_dim)
-        if latent_dim < 1 or not reference_std > 0:
-            raise ValueError(
-                f"latent_dim is {latent_dim} and reference_std {reference_std}; expected a number >= 1 and a "
-                "number > 0"
-            )
+        check.module("features", features)
+        check.count("n_features", n_features)
+        check.count("width", width)
+        check.number("reference_std", reference_std)
         self.features, self.reference_std = features, float(reference_std)
         self.linear = nn.Linear(n_features, latent_dim)
         self.coupling = nn.Linear(2 * latent_dim, width)

@@ -4,7 +4,8 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from ebmlearn.nets._layers import check_images
+from ebmlearn import check
+from ebmlearn.nets._layers import check_activation, check_images
 
 
 class ConvEncoder(nn.Module):
@@ -32,6 +33,11 @@ class ConvEncoder(nn.Module):
         activation: Callable[[], nn.Module] = nn.SiLU,
     ) -> None:
         super().__init__()
+        check.count("channels", channels)
+        check.count("size", size)
+        check.count("n_out", n_out)
+        widths = check.counts("widths", widths, some=False)
+        check_activation(activation)
         self.image_shape = (channels, size, size)
         layers: list[nn.Module] = []
         for width in widths:

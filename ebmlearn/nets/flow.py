@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.energy import ExactEnergy
 
 
@@ -22,7 +23,7 @@ class Flow(ExactEnergy, ABC):
 
     def __init__(self, event_shape: tuple[int, ...]) -> None:
         super().__init__()
-        self.event_shape = tuple(event_shape)
+        self.event_shape = check.counts("event_shape", event_shape)
         self.register_buffer("log_z", torch.zeros(()))
 
     @abstractmethod
@@ -53,6 +54,7 @@ class Flow(ExactEnergy, ABC):
         Returns:
             ``(x, log_q)`` of shapes ``(n, *event)`` and ``(n,)``.
         """
+        check.draws(n, generator)
         like = self.log_z
         z = torch.randn(n, *self.event_shape, generator=generator, dtype=like.dtype, device=like.device)
         x, log_det = self.generate(z)
@@ -68,7 +70,9 @@ class Flow(ExactEnergy, ABC):
         Raises:
             ValueError: If the shape is another.
         """
-        if x.shape[1:] != self.event_shape:
+        if not isinstance(x, Tensor):
+            check.tensor("x", x)
+        if x.shape[1:] != self.event_shape or not x.ndim:
             raise ValueError(
                 f"x has shape {tuple(x.shape)}; this flow was built for events of shape {self.event_shape}"
             )
@@ -110,6 +114,9 @@ class RealNVP(Flow):
         self, event_shape: tuple[int, ...], n_layers: int = 8, width: int = 64, *, max_log_scale: float = 2.0
     ) -> None:
         super().__init__(event_shape)
+        check.count("n_layers", n_layers)
+        check.count("width", width)
+        check.number("max_log_scale", max_log_scale)
         dim = math.prod(event_shape)
         if dim < 2 or n_layers < 2 or n_layers % 2 or not max_log_scale > 0:
             raise ValueError(

@@ -12,6 +12,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.nets._layers import hidden_layers
 
 
@@ -27,8 +28,7 @@ class Generator(nn.Module, ABC):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim is {latent_dim}; expected a number >= 1")
+        check.count("latent_dim", latent_dim)
         self.latent_dim = latent_dim
 
     @abstractmethod
@@ -52,6 +52,7 @@ class Generator(nn.Module, ABC):
 
     def latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws from the prior ``N(0, I)``, shape ``(n, latent_dim)``."""
+        check.draws(n, generator)
         like = next(self.parameters())
         return torch.randn(n, self.latent_dim, generator=generator, dtype=like.dtype, device=like.device)
 
@@ -71,6 +72,8 @@ class Generator(nn.Module, ABC):
         Raises:
             ValueError: If the shape is another.
         """
+        if not isinstance(z, Tensor):
+            check.tensor("z", z)
         if z.shape[1:] != (self.latent_dim,):
             raise ValueError(f"z has shape {tuple(z.shape)}; expected (B, {self.latent_dim})")
 
@@ -90,9 +93,8 @@ class GaussianGenerator(Generator, ABC):
 
     def __init__(self, latent_dim: int, event_shape: Sequence[int], std: float) -> None:
         super().__init__(latent_dim)
-        if not std > 0:
-            raise ValueError(f"std is {std}; expected a number > 0")
-        self.event_shape, self.std = tuple(event_shape), float(std)
+        self.event_shape = check.counts("event_shape", event_shape)
+        self.std = check.number("std", std)
 
     @abstractmethod
     def forward(self, z: Tensor) -> Tensor:
@@ -121,10 +123,17 @@ class GaussianGenerator(Generator, ABC):
             ValueError: If the shapes do not fit, or the mask is not boolean.
         """
         mean = self(z)
+        if not isinstance(x, Tensor):
+            check.tensor("x", x)
         if x.shape != mean.shape:
             raise ValueError(f"x has shape {tuple(x.shape)}; these latents generate {tuple(mean.shape)}")
         if mask is not None:
-            if mask.dtype != torch.bool or torch.broadcast_shapes(mask.shape, x.shape) != x.shape:
+            check.tensor("mask", mask)
+            try:
+                fits = mask.dtype == torch.bool and torch.broadcast_shapes(mask.shape, x.shape) == x.shape
+            except RuntimeError:
+                fits = False
+            if not fits:
                 raise ValueError(
                     f"mask is {mask.dtype} of shape {tuple(mask.shape)}; expected torch.bool, broadcastable "
                     f"to {tuple(x.shape)}"
@@ -166,6 +175,7 @@ class MLPGenerator(GaussianGenerator):
         bounded: bool = False,
     ) -> None:
         super().__init__(latent_dim, event_shape, std)
+        widths = check.counts("widths", widths, some=False)
         sizes = [latent_dim, *widths]
         hidden = hidden_layers(sizes, activation)
         last = nn.Linear(sizes[-1], prod(self.event_shape))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
 
+from ebmlearn import check
 from ebmlearn.nets.flow import Flow
 
 
@@ -59,12 +60,12 @@ class Glow(Flow):
         width: int = 512,
         max_log_scale: float = 2.0,
     ) -> None:
+        check.count("channels", channels)
+        check.count("size", size)
+        for name, value in (("n_levels", n_levels), ("n_steps", n_steps), ("width", width)):
+            check.count(name, value)
+        check.number("max_log_scale", max_log_scale)
         super().__init__((channels, size, size))
-        if n_levels < 1 or n_steps < 1 or not max_log_scale > 0:
-            raise ValueError(
-                f"expected n_levels >= 1, n_steps >= 1 and max_log_scale > 0; got {n_levels}, {n_steps} and "
-                f"{max_log_scale}"
-            )
         if size < 1 or size % 2**n_levels:
             raise ValueError(
                 f"size is {size}; {n_levels} levels halve multiples of {2**n_levels}: pad the images or use "

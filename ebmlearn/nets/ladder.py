@@ -8,7 +8,8 @@ from math import prod
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from ebmlearn.nets._layers import hidden_layers
+from ebmlearn import check
+from ebmlearn.nets._layers import check_activation, hidden_layers
 from ebmlearn.nets.generator import GaussianGenerator
 
 
@@ -35,8 +36,7 @@ class Ladder(GaussianGenerator, ABC):
     net: nn.Module
 
     def __init__(self, latent_dims: Sequence[int], event_shape: Sequence[int], std: float) -> None:
-        if not latent_dims or min(latent_dims) < 1:
-            raise ValueError(f"latent_dims are {tuple(latent_dims)}; expected one number >= 1 for each layer")
+        latent_dims = check.counts("latent_dims", latent_dims)
         super().__init__(sum(latent_dims), event_shape, std)
         self.latent_dims = tuple(latent_dims)
 
@@ -88,6 +88,10 @@ class LadderGenerator(Ladder):
         activation: Callable[[], nn.Module] = nn.SiLU,
         bounded: bool = False,
     ) -> None:
+        latent_dims = check.counts("latent_dims", latent_dims)
+        check.count("width", width)
+        check.count("n_hidden", n_hidden, 0)
+        check_activation(activation)
         super().__init__(latent_dims, event_shape, std)
         self.layers = nn.ModuleList(
             nn.Sequential(nn.Linear(above, width), activation(), nn.Linear(width, 2 * dim))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from ebmlearn import check
+
 
 class LinearEnergy(nn.Module):
     """``E(x) = θ·h(x)``; maximum likelihood on it matches the moments ``E[h(x)]`` of data and model.
@@ -18,11 +20,16 @@ class LinearEnergy(nn.Module):
 
     def __init__(self, features: Callable[[Tensor], Tensor], theta: Tensor) -> None:
         super().__init__()
+        check.function("features", features)
+        check.floats("theta", theta)
+        if theta.ndim != 1:
+            raise ValueError(f"theta has shape {tuple(theta.shape)}; expected (K,)")
         self.features = features
         self.theta = nn.Parameter(theta.detach().clone())
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.features(x)
+        check.tensor("what features returned", h)
         if h.shape != (len(x), len(self.theta)):
             raise ValueError(
                 f"features returned shape {tuple(h.shape)}; expected {(len(x), len(self.theta))} for "

@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.energy.base import calls_forward_only
 from ebmlearn.nets._layers import WAY_BACK, Readout, hidden_layers
 
@@ -44,10 +45,12 @@ class MLPEnergy(nn.Module):
         fourier_scale: float = 1.0,
     ) -> None:
         super().__init__()
-        if reference_std is not None and not reference_std > 0:
-            raise ValueError(
-                f"reference_std is {reference_std}; expected a number > 0, or None for no reference"
-            )
+        check.count("dim", dim)
+        widths = check.counts("widths", widths, some=False)
+        check.count("n_fourier", n_fourier, 0)
+        check.number("fourier_scale", fourier_scale)
+        if reference_std is not None:
+            check.number("reference_std", reference_std, hint=", or None for no reference")
         self.dim, self.reference_std = dim, reference_std
         self.register_buffer("frequencies", fourier_scale * torch.randn(dim, n_fourier))
         sizes = [dim + 2 * n_fourier, *widths]

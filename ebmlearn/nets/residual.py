@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
-from ebmlearn.nets._layers import check_images
+from ebmlearn import check
+from ebmlearn.nets._layers import check_activation, check_images
 
 
 class ResidualFeatures(nn.Module):
@@ -34,6 +35,11 @@ class ResidualFeatures(nn.Module):
         activation: Callable[[], nn.Module] = nn.ELU,
     ) -> None:
         super().__init__()
+        check.count("channels", channels)
+        check.count("size", size)
+        widths = check.counts("widths", widths)
+        check.count("n_blocks", n_blocks)
+        check_activation(activation)
         first, *after = widths
         if size < 2 ** len(after) or n_blocks < 1:
             raise ValueError(

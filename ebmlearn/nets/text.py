@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ebmlearn import check
 from ebmlearn.nets.generator import Generator
 
 
@@ -42,6 +43,12 @@ class TextGenerator(Generator):
         reads: bool = True,
     ) -> None:
         super().__init__(latent_dim)
+        check.count("n_tokens", n_tokens)
+        check.count("length", length)
+        if end is not None:
+            check.count("end", end, 0)
+        check.count("embedding", embedding)
+        check.count("width", width)
         if n_tokens < 2 or length < 1 or not (end is None or 0 <= end < n_tokens):
             raise ValueError(
                 f"expected n_tokens >= 2, length >= 1 and end None or in [0, n_tokens); got {n_tokens}, "
@@ -101,6 +108,7 @@ class TextGenerator(Generator):
 
     def _check_tokens(self, x: Tensor) -> Tensor:
         """The token before each position, ``(B, length)``."""
+        check.tensor("x", x)
         if x.dtype != torch.int64 or x.shape[1:] != (self.length,):
             raise ValueError(
                 f"x is {x.dtype} of shape {tuple(x.shape)}; expected token ids, int64 (B, {self.length})"

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.nets.flow import Flow, _log_normal
 
 
@@ -29,7 +30,12 @@ class ZukoFlow(Flow):
     """
 
     def __init__(self, flow: Any) -> None:
-        base = flow().base
+        try:
+            base = flow().base
+        except (AttributeError, TypeError):
+            raise TypeError(
+                f"flow is {check.shown(flow)}; expected a flow of zuko, such as zuko.flows.NSF(2)"
+            ) from None
         super().__init__(tuple(base.event_shape))
         z = torch.linspace(-2.0, 2.0, 5)[:, None].expand(-1, *self.event_shape).flatten(1)
         normal = _log_normal(z)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, energy_at
 
 
@@ -34,6 +35,7 @@ def nce(ratio_data: Tensor, ratio_noise: Tensor) -> Tensor:
         1.3863
     """
     for name, ratio in (("ratio_data", ratio_data), ("ratio_noise", ratio_noise)):
+        check.floats(name, ratio)
         if ratio.ndim != 1 or len(ratio) == 0:
             raise ValueError(f"{name} has shape {tuple(ratio.shape)}; expected (B,), a number a point")
     nu = len(ratio_noise) / len(ratio_data)
@@ -48,7 +50,14 @@ def importance_log_z(energy: Energy, x: Tensor, log_q: Tensor) -> Tensor:
         energy: The energy.
         x: Samples of ``q``, shape ``(B, *event)``.
         log_q: Their log-density, shape ``(B,)``.
+
+    Raises:
+        ValueError: If there is no sample, or a shape is off.
     """
+    check.batch("x", x, least=1)
+    check.floats("log_q", log_q)
+    if log_q.shape != x.shape[:1]:
+        raise ValueError(f"log_q has shape {tuple(log_q.shape)}; expected ({len(x)},), a number a sample")
     return (-energy_at(energy, x) - log_q).logsumexp(0) - math.log(len(x))
 
 
@@ -79,8 +88,10 @@ def conditional_nce(
     Raises:
         ValueError: If ``sigma`` or ``n_noise`` is out of range or the energy has the wrong shape.
     """
-    if not sigma > 0 or n_noise < 1:
-        raise ValueError(f"expected sigma > 0 and n_noise >= 1; got {sigma} and {n_noise}")
+    check.number("sigma", sigma)
+    check.count("n_noise", n_noise)
+    check.batch("x", x, least=1)
+    check.generator(generator)
     x = x.detach()
     copies = x.repeat(n_noise, *[1] * (x.ndim - 1))
     noisy = copies + sigma * torch.empty_like(copies).normal_(generator=generator)

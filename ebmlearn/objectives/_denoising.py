@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 
 
@@ -37,8 +38,9 @@ def denoising_score_matching(
     Raises:
         ValueError: If ``sigma`` is not positive, or the energy has the wrong shape.
     """
-    if not sigma > 0:
-        raise ValueError(f"sigma is {sigma}; expected a number > 0 (score_matching needs no noise)")
+    check.number("sigma", sigma, hint=" (score_matching needs no noise)")
+    check.batch("x", x, least=1)
+    check.generator(generator)
     x = x.detach()
     noise = torch.empty_like(x).normal_(generator=generator)
     _, slope = grad(energy, x + sigma * noise, create_graph=True)
@@ -86,9 +88,15 @@ def multiscale_denoising(
         ValueError: If a level is not positive, they are not in order, there is only one datum, or the energy
             has the wrong shape.
     """
-    low, high = sigmas
-    if not 0 < low <= high or not reference > 0:
-        raise ValueError(f"expected 0 < low <= high and reference > 0; got {sigmas} and {reference}")
+    try:
+        low, high = (check.number("a noise level", s) for s in sigmas)
+    except (TypeError, ValueError):
+        low, high = 1.0, 0.0
+    if not low <= high:
+        raise ValueError(f"sigmas is {check.shown(sigmas)}; expected two numbers, 0 < low <= high")
+    check.number("reference", reference)
+    check.batch("x", x)
+    check.generator(generator)
     if len(x) < 2:
         raise ValueError("one datum cannot get the lowest and the highest noise level; use a larger batch")
     x = x.detach()

@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, energy_at
 
 
@@ -22,7 +23,8 @@ def ml_gap(energy: Energy, x_data: Tensor, x_model: Tensor) -> Tensor:
         The gap, shape ``()``, in units of energy.
 
     Raises:
-        ValueError: If the event shapes differ or the energy has the wrong shape.
+        ValueError: If the event shapes differ, a batch is empty or the energy has the wrong shape.
+        TypeError: If a batch is no tensor.
 
     Example:
         >>> import torch
@@ -32,6 +34,10 @@ def ml_gap(energy: Energy, x_data: Tensor, x_model: Tensor) -> Tensor:
         >>> precision.grad  # the data lie farther out than the samples: descent lowers the precision
         tensor(0.5000)
     """
+    for name, x in (("x_data", x_data), ("x_model", x_model)):
+        check.tensor(name, x)
+        if not x.ndim or not len(x):
+            raise ValueError(f"{name} has shape {tuple(x.shape)}; expected (B, *event) with B >= 1")
     if x_data.shape[1:] != x_model.shape[1:]:
         raise ValueError(
             f"data have event shape {tuple(x_data.shape[1:])}, samples {tuple(x_model.shape[1:])}; "

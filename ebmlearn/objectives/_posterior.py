@@ -5,6 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 from ebmlearn.posteriors import BinaryPosterior, JointEnergy, Posterior, joint_energies
 
@@ -35,6 +36,8 @@ def variational_free_energy(
     Raises:
         ValueError: If ``n_samples`` is below 1, or None where ``h`` has no states to sum over.
     """
+    check.instance("posterior", posterior, Posterior)
+    check.generator(generator)
     if n_samples is None:
         if not isinstance(posterior, BinaryPosterior):
             raise ValueError(f"a {type(posterior).__name__} has no states to sum over; give n_samples")
@@ -69,6 +72,8 @@ def posterior_fisher(
     Raises:
         ValueError: If ``n_samples`` is below 1, or ``h`` is binary and has no gradient.
     """
+    check.instance("posterior", posterior, Posterior)
+    check.generator(generator)
     if isinstance(posterior, BinaryPosterior):
         raise ValueError(
             "binary h has no density to differentiate: use variational_free_energy in place of "
@@ -94,7 +99,12 @@ def variational_energy(joint: JointEnergy, posterior: Posterior) -> Energy:
     Args:
         joint: The joint energy.
         posterior: The posterior ``q``.
+
+    Raises:
+        TypeError: If ``joint`` is no function, or ``posterior`` no posterior.
     """
+    check.function("joint", joint)
+    check.instance("posterior", posterior, Posterior)
 
     def energy(v: Tensor) -> Tensor:
         h = posterior.rsample(v.detach())
@@ -114,6 +124,10 @@ def visited(objective: Callable[[Energy, Tensor], Tensor], x: Tensor) -> Tensor:
 
     Returns:
         All points of one evaluation, shape ``(B', *event)``, without a graph.
+
+    Raises:
+        ValueError: If ``x`` is empty or of integers, or the objective evaluates no energy.
+        TypeError: If ``objective`` is no function, or ``x`` no tensor.
     """
     points: list[Tensor] = []
 
@@ -121,11 +135,15 @@ def visited(objective: Callable[[Energy, Tensor], Tensor], x: Tensor) -> Tensor:
         points.append(v.detach())
         return 0.5 * v.square().flatten(1).sum(1)
 
+    check.function("objective", objective)
+    check.batch("x", x, least=1)
     objective(energy, x)
+    if not points:
+        raise ValueError("the objective has not evaluated its energy: it visits nothing")
     return torch.cat(points)
 
 
 def _draw(posterior: Posterior, v: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
-    if n < 1:
-        raise ValueError(f"n_samples is {n}; expected at least 1")
+    check.count("n_samples", n)
+    check.batch("v", v, least=1)
     return posterior.rsample(v, n, generator)

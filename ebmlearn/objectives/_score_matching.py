@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 
 # At a kink the second derivative is a delta function, which automatic differentiation does not see.
@@ -95,11 +96,9 @@ def sliced_score_matching(
     Raises:
         ValueError: As `score_matching`; also if ``projection`` is unknown or ``n_projections`` < 1.
     """
-    if projection not in ("rademacher", "normal") or n_projections < 1:
-        raise ValueError(
-            f"expected projection 'rademacher' or 'normal' and n_projections >= 1; got {projection!r} and "
-            f"{n_projections}"
-        )
+    check.choice("projection", projection, ("rademacher", "normal"))
+    check.count("n_projections", n_projections)
+    check.generator(generator)
     x, slope = _slope(energy, x)
     first, second = 0.5 * slope.square().sum(1), torch.zeros_like(slope[:, 0])
     if not variance_reduced:
@@ -117,6 +116,7 @@ def sliced_score_matching(
 
 def _slope(energy: Energy, x: Tensor) -> tuple[Tensor, Tensor]:
     """``x`` as a leaf, and ``∇E(x)`` of shape ``(B, d)`` with its graph."""
+    check.batch("x", x, least=1)
     if isinstance(energy, nn.Module):
         kinked = {type(m).__name__ for m in energy.modules() if isinstance(m, _KINKED)}
         if kinked:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 
 
@@ -32,6 +33,9 @@ def kernel_stein_discrepancy(energy: Energy, x: Tensor, *, bandwidth: float | No
         ValueError: If there are fewer than 2 samples, the bandwidth is not positive, or the energy has the
             wrong shape.
     """
+    check.batch("x", x)
+    if bandwidth is not None:
+        check.number("bandwidth", bandwidth)
     if len(x) < 2:
         raise ValueError(f"got {len(x)} samples; the discrepancy is a mean over pairs and needs at least 2")
     terms = stein_kernel(energy, x, bandwidth)

@@ -14,6 +14,7 @@ first derivatives asks for less: the slope of ``F``, and the derivative of this 
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 from ebmlearn.posteriors import BinaryPosterior, JointEnergy, Posterior, joint_energies
 
@@ -49,7 +50,7 @@ def vaes(
     Raises:
         ValueError: If ``n_samples`` is below 1, or when called, if the joint energy has the wrong shape.
     """
-    _check(n_samples, 1)
+    _check(joint, posterior, n_samples, 1, generator)
 
     def energy(v: Tensor) -> Tensor:
         h, weight = _draw(posterior, v, n_samples, generator)
@@ -100,7 +101,7 @@ def vages(
     Raises:
         ValueError: If ``n_samples`` is below 2: one draw has no covariance. When called, as `vaes`.
     """
-    _check(n_samples, 2 if covariance else 1)
+    _check(joint, posterior, n_samples, 2 if covariance else 1, generator)
     value = vaes(joint, posterior, n_samples, variance_reduced=variance_reduced, generator=generator)
 
     def energy(v: Tensor) -> Tensor:
@@ -121,8 +122,17 @@ def vages(
     return energy
 
 
-def _check(n_samples: int | None, least: int) -> None:
-    if n_samples is not None and n_samples < least:
+def _check(
+    joint: JointEnergy,
+    posterior: Posterior,
+    n_samples: int | None,
+    least: int,
+    source: torch.Generator | None,
+) -> None:
+    check.function("joint", joint)
+    check.instance("posterior", posterior, Posterior)
+    check.generator(source)
+    if n_samples is not None and check.count("n_samples", n_samples, 0) < least:
         why = ": the covariance of one draw is undefined, L/(L-1) divides by zero" if least == 2 else ""
         raise ValueError(f"n_samples is {n_samples}; expected at least {least}, or None for all states{why}")
 

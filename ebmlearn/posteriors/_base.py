@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
+
 JointEnergy = Callable[[Tensor, Tensor], Tensor]
 """A callable from ``v`` of shape ``(B, *event)`` and ``h`` of shape ``(B, m)`` to ``(B,)``."""
 
@@ -24,14 +26,18 @@ def joint_energies(joint: JointEnergy, v: Tensor, h: Tensor) -> Tensor:
     Raises:
         ValueError: If ``h`` is not ``n`` draws for each ``v``, or the energy has the wrong shape.
     """
+    check.function("joint", joint, "a joint energy of v and h")
     n = check_draws(h, v)
     energy = joint(v.repeat(n, *[1] * (v.ndim - 1)), h.flatten(0, 1))
+    check.tensor("what the joint energy returned", energy)
     if energy.shape != (n * len(v),):
         raise ValueError(f"the joint energy has shape {tuple(energy.shape)}; expected ({n * len(v)},)")
     return energy.view(n, len(v))
 
 
 def check_draws(h: Tensor, v: Tensor) -> int:
+    check.tensor("h", h)
+    check.tensor("v", v)
     if h.ndim != 3 or h.shape[1] != len(v):
         raise ValueError(
             f"h has shape {tuple(h.shape)}; expected (n, {len(v)}, m), n draws for each of {len(v)} v. "
@@ -52,8 +58,7 @@ class Posterior(nn.Module, ABC):
 
     def __init__(self, latent_dim: int) -> None:
         super().__init__()
-        if latent_dim < 1:
-            raise ValueError(f"latent_dim is {latent_dim}; expected a number >= 1")
+        check.count("latent_dim", latent_dim)
         self.latent_dim = latent_dim
 
     @abstractmethod
@@ -80,6 +85,7 @@ class Posterior(nn.Module, ABC):
         return self.rsample(v, n, generator)
 
     def _output(self, net: Callable[[Tensor], Tensor], v: Tensor, length: int) -> Tensor:
+        check.batch("v", v)
         out = net(v)
         if out.shape != (len(v), length):
             raise ValueError(f"the net returned shape {tuple(out.shape)}; expected ({len(v)}, {length})")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
+from ebmlearn import check
 from ebmlearn.energy.grbm import GRBM, binary_states
 from ebmlearn.posteriors._base import Posterior, check_draws
 
@@ -29,8 +30,7 @@ class BinaryPosterior(Posterior, ABC):
 
     def __init__(self, latent_dim: int, temperature: float) -> None:
         super().__init__(latent_dim)
-        if not temperature > 0:
-            raise ValueError(f"temperature is {temperature}; expected a number > 0")
+        check.number("temperature", temperature)
         self.temperature = float(temperature)
 
     @abstractmethod
@@ -63,6 +63,8 @@ class BinaryPosterior(Posterior, ABC):
         return self.log_prob(self.states(v), v).exp()
 
     def _noisy(self, v: Tensor, n: int, generator: torch.Generator | None) -> Tensor:
+        check.count("n", n)
+        check.generator(generator)
         logits = self.logits(v)
         uniform = torch.rand(n, *logits.shape, generator=generator, dtype=logits.dtype, device=logits.device)
         return logits + uniform.logit()
@@ -84,6 +86,7 @@ class BernoulliPosterior(BinaryPosterior):
 
     def __init__(self, net: nn.Module, latent_dim: int, temperature: float = 0.1) -> None:
         super().__init__(latent_dim, temperature)
+        check.module("net", net)
         self.net = net
 
     def logits(self, v: Tensor) -> Tensor:
@@ -101,6 +104,7 @@ class ExactPosterior(BinaryPosterior):
     """
 
     def __init__(self, rbm: GRBM, temperature: float = 0.1) -> None:
+        check.instance("rbm", rbm, GRBM)
         super().__init__(len(rbm.hidden_bias), temperature)
         self._model = (rbm,)  # in a tuple, lest the model's parameters pass for those of the posterior
 

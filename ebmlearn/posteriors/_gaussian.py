@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.nets import beside
 from ebmlearn.posteriors._base import Posterior, check_draws
 
@@ -23,9 +24,12 @@ class GaussianPosterior(Posterior):
 
     def __init__(self, net: Callable[[Tensor], Tensor], latent_dim: int) -> None:
         super().__init__(latent_dim)
+        check.function("net", net, "a net from v to means and logs of s")
         self.net = net
 
     def rsample(self, v: Tensor, n: int = 1, generator: torch.Generator | None = None) -> Tensor:
+        check.count("n", n)
+        check.generator(generator)
         mean, log_std = self._mean_log_std(v)
         noise = torch.empty(n, *mean.shape, dtype=mean.dtype, device=mean.device).normal_(generator=generator)
         return mean + log_std.exp() * noise
@@ -66,7 +70,9 @@ class ConditionalPosterior(nn.Module):
     def __init__(self, net: nn.Module, latent_dim: int, condition_shape: Sequence[int]) -> None:
         super().__init__()
         GaussianPosterior(net, latent_dim)  # refuses what is no number of latents
-        self.net, self.latent_dim, self.condition_shape = net, latent_dim, tuple(condition_shape)
+        check.module("net", net)
+        self.net, self.latent_dim = net, latent_dim
+        self.condition_shape = check.counts("condition_shape", condition_shape, some=False)
 
     def given(self, c: Tensor) -> GaussianPosterior:
         """The posterior for conditions ``(B, *condition)``, one for each row of ``v``."""

@@ -5,7 +5,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ebmlearn.sample._kernel import Info, Kernel, State
+from ebmlearn import check
+from ebmlearn.sample._kernel import Info, Kernel, State, check_finite
 
 
 class GibbsEnergy(Protocol):
@@ -35,8 +36,11 @@ def gibbs(energy: GibbsEnergy, *, generator: torch.Generator | None = None) -> K
         The kernel, at temperature 1.
 
     Raises:
-        TypeError: If the energy has no ``gibbs_sweep``.
+        TypeError: If the energy has no ``gibbs_sweep``, or the generator is none of torch's.
+        FloatingPointError: When run, if a chain starts at a value that is not finite: a sweep would draw over
+            it.
     """
+    check.generator(generator)
     if not hasattr(energy, "gibbs_sweep"):
         raise TypeError(
             f"gibbs needs the conditionals of the energy, but {type(energy).__name__} has no method "
@@ -48,4 +52,9 @@ def gibbs(energy: GibbsEnergy, *, generator: torch.Generator | None = None) -> K
             x = energy.gibbs_sweep(state.x, generator)
         return State(x, t=state.t + 1), Info(state.x)
 
-    return Kernel(lambda x: State(x.detach()), step, lambda t: 1.0)
+    def init(x: Tensor) -> State:
+        check.tensor("x", x)
+        check_finite(x, "gibbs starts at values that are not finite", advice="Start at finite values.")
+        return State(x.detach())
+
+    return Kernel(init, step, lambda t: 1.0)

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 from ebmlearn.sample._kernel import (
     Bounds,
@@ -13,9 +14,11 @@ from ebmlearn.sample._kernel import (
     Kernel,
     State,
     check_bounds,
+    check_start,
     make_schedule,
     metropolis,
     normal_like,
+    total,
 )
 from ebmlearn.schedules import Schedule
 
@@ -56,20 +59,21 @@ def hmc(
         The kernel.
 
     Raises:
-        ValueError: If a setting is out of its range.
+        ValueError, TypeError: If a setting is out of its range; else as for `ula`.
     """
+    check.function("energy", energy)
+    check.generator(generator)
     size = make_schedule("step_size", step_size, positive=True)
     heat = make_schedule("temperature", temperature, positive=True)
-    if n_leapfrog < 1 or not 0 <= persistence < 1:
-        raise ValueError(
-            f"expected n_leapfrog >= 1 and persistence in [0, 1); got {n_leapfrog} and {persistence}"
-        )
+    check.count("n_leapfrog", n_leapfrog)
+    check.number("persistence", persistence, "in [0, 1)")
     if bounds is not None:
         check_bounds(bounds)
 
     accept_or_stay = partial(metropolis, bounds=bounds, generator=generator, name="hmc")
 
     def init(x: Tensor) -> State:
+        check_start(x)
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
@@ -92,7 +96,7 @@ def hmc(
             last = i + 1 == n_leapfrog
             p_new.add_(slope, alpha=-0.5 * s if last else -s)
         # 3. accept or turn round
-        lost = 0.5 * (p.square() - p_new.square()).flatten(1).sum(1)
+        lost = 0.5 * total(p.square() - p_new.square())
         log_ratio = (state.energy - value + lost) / T
         new = State(x, value, slope, momentum=p_new if persistence else None)
         old = state._replace(momentum=-p if persistence else None)

@@ -2,16 +2,21 @@
 
 import math
 from collections.abc import Callable
+from numbers import Real
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ebmlearn.check import floats, number, shown
 from ebmlearn.energy import Energy
 from ebmlearn.schedules import Schedule
 
 Bounds = tuple[float, float]
 """Lowest and highest value of every coordinate."""
+
+LARGEST = 1.8e19
+"""Of a step size: float32 still holds its square."""
 
 
 class State(NamedTuple):
@@ -71,12 +76,18 @@ class Kernel(NamedTuple):
         step: ``State -> (State, Info)``.
         temperature: The temperature ``T`` at step ``t``: the chain targets ``exp(-E/T)``.
         parts: What the step is made of, if it can be compiled; None: it cannot.
+        exact: Whether a step leaves ``exp(-E/T)`` as it is, whatever the step size: `ula` does not.
     """
 
     init: Callable[[Tensor], State]
     step: Callable[[State], tuple[State, Info]]
     temperature: Schedule
     parts: LangevinParts | None = None
+    exact: bool = True
+
+    def __repr__(self) -> str:
+        made_by = getattr(self.init, "__qualname__", type(self.init).__qualname__).split(".")[0]
+        return f"Kernel({made_by}, temperature={self.temperature(0):g}, exact={self.exact})"
 
 
 MakeKernel = Callable[..., Kernel]
@@ -111,8 +122,9 @@ def metropolis(
     assert new.energy is not None and new.grad is not None
     assert state.energy is not None and state.grad is not None
     if bounds is not None:
-        inside = ((new.x >= bounds[0]) & (new.x <= bounds[1])).flatten(1).all(1)
-        log_ratio = torch.where(inside, log_ratio, -torch.inf)
+        outside = (new.x < bounds[0]) | (new.x > bounds[1])  # NaN is not, and goes on to the error below
+        outside = outside.flatten(1).any(1) if outside.ndim > 1 else outside
+        log_ratio = torch.where(outside, -torch.inf, log_ratio)
     # One reduction in the usual case; infinities of both signs also end here, and are looked at one by one.
     if math.isnan(log_ratio.sum().item()):
         log_ratio = torch.where(new.energy == torch.inf, -torch.inf, log_ratio)
@@ -137,16 +149,20 @@ def metropolis(
 
 def make_schedule(name: str, value: float | Schedule, *, positive: bool) -> Schedule:
     """A number or a schedule as a schedule whose values are checked when it is asked."""
+    span = "> 0" if positive else ">= 0"
 
-    def check(v: float, where: str = "") -> float:
-        v = float(v)
-        if not (v > 0 if positive else v >= 0) or v == float("inf"):
-            raise ValueError(f"{name} is {v}{where}; expected a number {'> 0' if positive else '>= 0'}")
-        return v
+    def at(t: int) -> float:
+        v = schedule(t)
+        if not isinstance(v, float | Real | Tensor) or not (v > 0 if positive else v >= 0) or v >= LARGEST:
+            raise ValueError(f"{name} is {shown(v)} at step {t}; expected a number {span}, below {LARGEST:g}")
+        return float(v)
 
     if callable(value):
-        return lambda t: check(value(t), f" at step {t}")
-    constant = check(value)
+        schedule = value
+        return at
+    constant = number(name, value, span, hint=", or a schedule")
+    if constant >= LARGEST:
+        raise ValueError(f"{name} is {value}, whose square float32 cannot hold; expected a number {span}")
     return lambda t: constant
 
 
@@ -168,21 +184,48 @@ def langevin_schedules(
 
 
 def check_bounds(bounds: Bounds, name: str = "bounds") -> Bounds:
-    low, high = bounds
-    if not low < high:
-        raise ValueError(f"{name} are {bounds}; expected (low, high) with low < high")
+    try:
+        low, high = bounds
+        in_order = not isinstance(low, str) and bool(low < high)
+    except (TypeError, ValueError, RuntimeError):
+        in_order = False
+    if not in_order:
+        raise ValueError(f"{name} are {shown(bounds)}; expected (low, high) with low < high")
     return low, high
 
 
-def check_finite(value: Tensor, what: str, allow_inf: bool = False) -> None:
+def check_start(x: Tensor) -> None:
+    """Refuse where no chain by gradients can start.
+
+    Raises:
+        TypeError: If ``x`` is no tensor.
+        ValueError: If it is not of float32 or float64.
+    """
+    floats("x", x)
+    if x.element_size() < 4:
+        raise ValueError(
+            f"x is {x.dtype}, in which a chain drifts, since most of a small step is rounded away: start at "
+            'x.float(). Energies may be computed in bfloat16: Speed(precision="bf16").'
+        )
+
+
+def total(x: Tensor) -> Tensor:
+    """Sum over the event, ``(B, *event)`` to ``(B,)``; an event may be a single number, of shape ``()``."""
+    return x.flatten(1).sum(1) if x.ndim > 1 else x
+
+
+_ADVICE = (
+    "The step is too large for this energy, or the energy itself is not finite: lower step_size, bound the "
+    "energy's slope (smaller learning rate, a Gaussian reference term) or start the chains nearer to the "
+    "data."
+)
+
+
+def check_finite(value: Tensor, what: str, allow_inf: bool = False, advice: str = _ADVICE) -> None:
     bad = value.isnan() if allow_inf else ~value.isfinite()
     if bad.any():
         n = int(bad.reshape(len(value), -1).any(1).sum())
-        raise FloatingPointError(
-            f"{what} ({n} of {len(value)} chains). The step is too large for this energy, or the energy "
-            "itself is not finite: lower step_size, bound the energy's slope (smaller learning rate, a "
-            "Gaussian reference term) or start the chains nearer to the data."
-        )
+        raise FloatingPointError(f"{what} ({n} of {len(value)} chains). {advice}")
 
 
 def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -5,6 +5,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 from ebmlearn.sample._kernel import (
     Bounds,
@@ -12,9 +13,11 @@ from ebmlearn.sample._kernel import (
     Kernel,
     State,
     check_bounds,
+    check_start,
     langevin_schedules,
     metropolis,
     normal_like,
+    total,
 )
 from ebmlearn.schedules import Schedule
 
@@ -43,8 +46,10 @@ def mala(
         The kernel.
 
     Raises:
-        ValueError: As for `ula`, and if ``noise_scale`` is 0.
+        ValueError, TypeError: As for `ula`, and if ``noise_scale`` is 0.
     """
+    check.function("energy", energy)
+    check.generator(generator)
     size, noise, temperature = langevin_schedules(step_size, noise_scale)
     if bounds is not None:
         check_bounds(bounds)
@@ -56,6 +61,7 @@ def mala(
             raise ValueError(f"mala needs a positive noise_scale; got 0 at step {t}. Use ula for T = 0.")
 
     def init(x: Tensor) -> State:
+        check_start(x)
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
@@ -72,11 +78,11 @@ def mala(
         # The move back needs the noise ε' = -(ε - c g), g = ∇E + ∇E' and
         # c = s²/2σ, hence log q(x | x') - log q(x' | x) = ½‖ε‖² - ½‖ε'‖²
         # = c g·(ε - ½ c g).
-        c, total = 0.5 * s * s / sigma, state.grad + slope
+        c, both = 0.5 * s * s / sigma, state.grad + slope
         log_ratio = state.energy - value
         if s != sigma:
             log_ratio.mul_((s / sigma) ** 2)
-        work = eps.sub_(total, alpha=0.5 * c).mul_(total).flatten(1).sum(1)
+        work = total(eps.sub_(both, alpha=0.5 * c).mul_(both))
         log_ratio.add_(work, alpha=c)
         # 3. accept or stay
         new = State(x, value, slope)

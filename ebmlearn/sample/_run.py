@@ -1,5 +1,6 @@
 """The package's only MCMC loop."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 from tqdm import tqdm
 
+from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.progress import progress_enabled
 from ebmlearn.sample._compiled import Blocks
@@ -68,8 +70,13 @@ def run(
     Raises:
         ValueError: If ``n_steps`` is negative, ``x`` has no batch dimension or nothing would be recorded; if
             the chain was to be compiled, and its kernel is not `ula` or has ``create_graph``.
+        TypeError: If an argument is of another kind, such as an array for ``x``, or an energy or `ula` itself
+            for the kernel.
         RuntimeError: If the chain cannot be compiled, or there is no compiler.
         FloatingPointError: If a chain ends in a value that is not finite.
+
+    Warns:
+        UserWarning: If a chain ends where the energy is +inf, and the density 0.
 
     Example:
         >>> from ebmlearn.sample import positions, ula
@@ -78,10 +85,16 @@ def run(
         >>> x.shape, path.shape, kernel.temperature(0)
         (torch.Size([3, 2]), torch.Size([10, 3, 2]), 1.0)
     """
-    if n_steps < 0 or x.ndim < 1:
-        raise ValueError(
-            f"expected n_steps >= 0 and x of shape (B, *event); got {n_steps} and {tuple(x.shape)}"
-        )
+    check.instance("kernel", kernel, Kernel, "a kernel, such as ula(energy, step_size=0.1)")
+    check.tensor("x", x)
+    check.count("n_steps", n_steps, 0)
+    if x.ndim < 1:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected (B, *event), a chain a row")
+    if speed is not None:
+        check.instance("speed", speed, Speed, "a Speed, such as Speed(compile=10)")
+    if keep is not None:
+        check.function("keep", keep, "a function of state and info, such as positions")
+        check.count("every", every, 0)
     if keep and not 1 <= every <= n_steps:
         raise ValueError(
             f"keep with every={every} records nothing in n_steps={n_steps}; use 1 <= every <= n_steps"
@@ -108,7 +121,18 @@ def run(
                 kept.append(keep(state, info))
     if n_steps:
         check_finite(state.x, f"a chain is not finite after {n_steps} steps")
+        _warn_of_no_density(state)
     return (state.x, torch.stack(kept)) if keep else state.x
+
+
+def _warn_of_no_density(state: State) -> None:
+    lost = 0 if state.energy is None else int((state.energy == torch.inf).sum())
+    if lost:
+        warnings.warn(
+            f"{lost} of {len(state.x)} chains end where the energy is +inf and the density 0: they are no "
+            "samples. Start chains where the energy is finite, or take a step that reaches there.",
+            stacklevel=3,
+        )
 
 
 def _block_length(kernel: Kernel, asked_here: bool) -> int:

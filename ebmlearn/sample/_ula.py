@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 from ebmlearn.sample._kernel import (
     Bounds,
@@ -14,6 +15,7 @@ from ebmlearn.sample._kernel import (
     LangevinParts,
     State,
     check_bounds,
+    check_start,
     langevin_schedules,
     normal_like,
 )
@@ -53,12 +55,18 @@ def ula(
 
     Raises:
         ValueError: If ``step_size`` is not positive, ``noise_scale`` is negative, ``bounds`` or ``clamp`` are
-            not in order, or both are given; also if both ``noise`` and ``generator`` are.
+            not in order, or both are given; also if both ``noise`` and ``generator`` are. When run, if ``x``
+            is not of float32 or float64.
+        TypeError: If the energy or the noise is no function, or the generator none of torch's.
     """
+    check.function("energy", energy)
+    check.generator(generator)
     size, scale, temperature = langevin_schedules(step_size, noise_scale)
     confine = _confinement(bounds, clamp)
     if noise is not None and generator is not None:
         raise ValueError("got noise and a generator, which only normal noise uses: give one of them")
+    if noise is not None:
+        check.function("noise", noise)
     draw = noise or partial(normal_like, generator=generator)
 
     def at(t: int) -> tuple[float, float, float]:
@@ -66,6 +74,7 @@ def ula(
         return s, -0.5 * s * s, sigma
 
     def init(x: Tensor) -> State:
+        check_start(x)
         return State(x if create_graph else x.detach())
 
     def step(state: State) -> tuple[State, Info]:
@@ -76,7 +85,7 @@ def ula(
         return new, Info(state.x, value, slope, s)
 
     parts = LangevinParts(energy, at, confine, generator, create_graph) if noise is None else None
-    return Kernel(init, step, temperature, parts)
+    return Kernel(init, step, temperature, parts, exact=False)
 
 
 def langevin_move(
@@ -100,5 +109,7 @@ def _confinement(bounds: Bounds | None, clamp: Bounds | None) -> Callable[[Tenso
     if bounds is None:
         return lambda x: x
     low, high = check_bounds(bounds)
+    if not high - low < float("inf"):
+        raise ValueError(f"bounds are {bounds}; a chain is reflected at finite ones")
     width = high - low
     return lambda x: low + width - ((x - low).remainder(2 * width) - width).abs()

@@ -1,9 +1,11 @@
 """Choosing the step size by the acceptance rate."""
 
 import math
+import warnings
 
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.sample._kernel import MakeKernel
 from ebmlearn.sample._run import run
 from ebmlearn.sample.keep import acceptance
@@ -38,13 +40,16 @@ def adapt_step_size(
     Raises:
         ValueError: If ``target`` is not in (0, 1), ``step_size`` <= 0, ``n_steps`` < 1 or the kernel is
             unadjusted.
+        TypeError: If ``kernel`` is no function.
         FloatingPointError: If a chain is still not finite in the last step.
+
+    Warns:
+        UserWarning: If the step size has not settled: the last is five times the average, or a fifth of it.
     """
-    if not 0 < target < 1 or not 0 < step_size < math.inf or n_steps < 1:
-        raise ValueError(
-            "expected a target in (0, 1), step_size > 0 and n_steps >= 1; "
-            f"got {target}, {step_size} and {n_steps}"
-        )
+    check.function("kernel", kernel, "a function, such as partial(mala, energy)")
+    check.number("target", target, "in (0, 1)")
+    check.number("step_size", step_size)
+    check.count("n_steps", n_steps)
     # t₀, γ, κ and μ of the paper
     delay, shrinkage, decay, centre = 10, 0.05, 0.75, math.log(10 * step_size)
     log_size, average, error = math.log(step_size), 0.0, 0.0
@@ -59,4 +64,10 @@ def adapt_step_size(
         error += (target - rate - error) / (t + delay)
         log_size = centre - math.sqrt(t) / shrinkage * error
         average += t**-decay * (log_size - average)
+    if abs(log_size - average) > math.log(5):
+        warnings.warn(
+            f"the step size has not settled after {n_steps} steps: it is at {math.exp(log_size):.2g}, its "
+            f"average at {math.exp(average):.2g}. Begin nearer to it, or take more steps.",
+            stacklevel=2,
+        )
     return math.exp(average), x

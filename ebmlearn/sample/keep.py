@@ -5,7 +5,7 @@
 
 from torch import Tensor
 
-from ebmlearn.sample._kernel import Info, State
+from ebmlearn.sample._kernel import Info, State, total
 
 
 def positions(state: State, info: Info) -> Tensor:
@@ -26,7 +26,8 @@ def displacement(state: State, info: Info) -> Tensor:
     """
     if info.grad is None or info.step_size is None:
         raise ValueError("a kernel without gradients has no displacement by them; use squared_jump")
-    return 0.5 * info.step_size**2 * info.grad.flatten(1).norm(dim=1).mean()
+    slope = info.grad.flatten(1) if info.grad.ndim > 1 else info.grad[:, None]
+    return 0.5 * info.step_size**2 * slope.norm(dim=1).mean()
 
 
 def acceptance(state: State, info: Info) -> Tensor:
@@ -60,4 +61,4 @@ def squared_jump(state: State, info: Info) -> Tensor:
     Returns:
         Mean over the chains, shape ``()``, in squared units of ``x``.
     """
-    return (state.x - info.x).square().flatten(1).sum(1).mean()
+    return total((state.x - info.x).square()).mean()

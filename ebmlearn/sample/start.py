@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.random import ShuffledIndex
 
 
@@ -54,15 +55,16 @@ class NoiseStart(Start):
         self, law: str = "uniform", scale: float = 1.0, event_shape: tuple[int, ...] | None = None
     ) -> None:
         super().__init__()
-        if law not in ("uniform", "normal"):
-            raise ValueError(f"law is {law!r}; expected 'uniform' or 'normal'")
-        if not scale > 0:
-            raise ValueError(f"scale is {scale}; expected a number > 0")
+        check.choice("law", law, ("uniform", "normal"))
+        check.number("scale", scale)
+        if event_shape is not None:
+            event_shape = check.counts("event_shape", event_shape, some=False)
         self.law, self.scale, self.event_shape = law, float(scale), event_shape
         self.register_buffer("like", torch.zeros(()), persistent=False)  # follows the method's device
 
     def draw(self, x_data: Tensor) -> Tensor:
         """Noise of the shape, dtype and device of ``x_data``."""
+        check.floats("x_data", x_data)
         noise = torch.empty_like(x_data)
         if self.law == "normal":
             return noise.normal_(0, self.scale)
@@ -79,7 +81,7 @@ class NoiseStart(Start):
                 "this start does not know the shape of an event: build it with it, such as "
                 "NoiseStart(event_shape=(2,)), or draw(x) it like a batch of data"
             )
-        return self.draw(self.like.expand(n, *self.event_shape))
+        return self.draw(self.like.expand(check.count("n", n, 0), *self.event_shape))
 
     def extra_repr(self) -> str:
         return f"law={self.law!r}, scale={self.scale}"
@@ -89,6 +91,7 @@ class DataStart(Start):
     """Every chain starts at a data point: contrastive divergence (Hinton 2002)."""
 
     def draw(self, x_data: Tensor) -> Tensor:
+        check.tensor("x_data", x_data)
         return x_data.clone()
 
 
@@ -106,7 +109,9 @@ class ReplayBuffer(Start):
         noise: Where a restarted chain starts; needed when ``restart`` > 0.
 
     Raises:
-        ValueError: If ``restart`` is not a probability, comes without ``noise``, or ``x`` is not finite.
+        ValueError: If ``restart`` is not a probability, comes without ``noise``, or ``x`` is empty, of
+            integers or not finite.
+        TypeError: If ``x`` is no tensor, or ``noise`` no `NoiseStart`.
     """
 
     x: Tensor
@@ -114,18 +119,19 @@ class ReplayBuffer(Start):
 
     def __init__(self, x: Tensor, *, restart: float = 0.0, noise: NoiseStart | None = None) -> None:
         super().__init__()
-        if not 0 <= restart <= 1 or (restart > 0 and noise is None):
-            raise ValueError(
-                f"restart is {restart}, noise is {noise}; expected a probability, and a NoiseStart if > 0"
-            )
-        if not (x.is_meta or x.isfinite().all()):  # a sketch of a method has shapes only
-            raise ValueError("the initial states hold values that are not finite")
+        check.number("restart", restart, "in [0, 1]", hint=", the probability that a chain starts afresh")
+        if noise is not None:
+            check.instance("noise", noise, NoiseStart)
+        elif restart > 0:
+            raise ValueError(f"restart is {restart} and noise is None; expected a NoiseStart if restart > 0")
+        check.batch("x", x, least=1, finite=not x.is_meta)  # which has a shape only
         self.restart, self.noise = float(restart), noise
         self.register_buffer("x", x.detach().clone())
         self.index = ShuffledIndex(len(x))
         self._slots: Tensor | None = None
 
     def draw(self, x_data: Tensor) -> Tensor:
+        check.tensor("x_data", x_data)
         if x_data.shape[1:] != self.x.shape[1:]:
             raise ValueError(
                 f"the buffer holds chains of event shape {tuple(self.x.shape[1:])}, but the batch has shape "
@@ -144,7 +150,7 @@ class ReplayBuffer(Start):
         Raises:
             ValueError: If the bank is smaller.
         """
-        if not 1 <= n <= len(self.x):
+        if check.count("n", n, 0) == 0 or n > len(self.x):
             raise ValueError(f"asked for {n} chains; the buffer holds {len(self.x)}")
         return self.x[torch.randperm(len(self.x), device=self.x.device)[:n]]
 
@@ -156,6 +162,7 @@ class ReplayBuffer(Start):
             ValueError: If ``x`` has another shape than the draw, or is not finite (the bank is left as it
                 was).
         """
+        check.tensor("x", x)
         if self._slots is None:
             raise RuntimeError("store without a draw: call draw(x_data) first, once for each store")
         if x.shape != (len(self._slots), *self.x.shape[1:]):

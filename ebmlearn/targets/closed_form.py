@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import ExactEnergy
 from ebmlearn.targets.mixtures import TAIL
 
@@ -27,14 +28,21 @@ class _Rings(ExactEnergy):
 
     def __init__(self, radii: Sequence[float], std: float) -> None:
         super().__init__()
-        if len(radii) == 0 or not min(radii) > 0 or not std > 0:
-            raise ValueError(f"rings: expected positive radii, at least one, and std > 0; got {radii}, {std}")
+        given = radii
+        try:
+            radii = [check.number("radius", radius) for radius in radii]
+        except TypeError:
+            radii = []
+        if not radii:
+            raise ValueError(f"rings: radii is {check.shown(given)}; expected positive numbers, at least one")
+        check.number("std", std)
         half = max(radii) + TAIL * std
         self.event_shape, self.box, self.std = (2,), (-half, half), float(std)
         self.register_buffer("radii", torch.tensor(radii, dtype=torch.get_default_dtype()))
         self.register_buffer("log_z", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         r = _radius(x)
         # the mirrored centres carry the signed radii below 0
         centres = torch.cat([self.radii, -self.radii])
@@ -43,6 +51,7 @@ class _Rings(ExactEnergy):
         return (2 * math.pi * r).log() - log_radial
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         options: dict[str, Any] = {"generator": generator, "device": self.radii.device}
         ring = torch.randint(len(self.radii), (n,), **options)
         r = self.radii[ring] + self.std * torch.randn(n, dtype=self.radii.dtype, **options)
@@ -76,12 +85,14 @@ class _Checkerboard(ExactEnergy):
         self.register_buffer("log_z", torch.tensor(math.log(32)))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         light = (x / 2).floor().sum(1).remainder(2) == 1
         outside = ((x < -4) | (x >= 4)).any(1)
         # a zero that depends on x: it has a gradient, and it stays NaN where x is
         return (0 * x.sum(1)).masked_fill(light | outside, torch.inf)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         options: dict[str, Any] = {"generator": generator, "device": self.log_z.device}
         column = torch.randint(4, (n,), **options)
         row = 2 * torch.randint(2, (n,), **options) + column % 2
@@ -107,11 +118,11 @@ class _Pinwheel(ExactEnergy):
         self, arms: int, radius: float, radial_std: float, tangential_std: float, twist: float
     ) -> None:
         super().__init__()
-        if not (arms >= 1 and radial_std > 0 and tangential_std > 0):
-            raise ValueError(
-                "pinwheel: expected arms >= 1 and positive standard deviations; "
-                f"got arms={arms}, radial_std={radial_std}, tangential_std={tangential_std}"
-            )
+        check.count("arms", arms)
+        check.number("radius", radius, "")
+        check.number("radial_std", radial_std)
+        check.number("tangential_std", tangential_std)
+        check.number("twist", twist, "")
         half = abs(radius) + TAIL * max(radial_std, tangential_std)
         self.event_shape, self.box = (2,), (-half, half)
         self.arms, self.twist = arms, float(twist)
@@ -121,11 +132,13 @@ class _Pinwheel(ExactEnergy):
         self.register_buffer("log_z", torch.tensor(log_z))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         arm = 2 * math.pi / self.arms * torch.arange(self.arms, dtype=x.dtype, device=x.device)
         straight = _rotate(x[:, None], -arm - self.twist * _radius(x)[:, None])
         return -torch.logsumexp(-0.5 * ((straight - self.centre) / self.std).square().sum(2), 1)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         options: dict[str, Any] = {"generator": generator, "device": self.std.device}
         straight = self.centre + self.std * torch.randn(n, 2, dtype=self.std.dtype, **options)
         arm = 2 * math.pi / self.arms * torch.randint(self.arms, (n,), **options)

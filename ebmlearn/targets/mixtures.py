@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import GaussianMixture
 
 # A Gaussian coordinate is more than this many standard deviations off its mean with probability 8e-11.
@@ -14,6 +15,7 @@ TAIL = 6.5
 
 
 def _mixture(means: Tensor, std: float, weights: Tensor | None = None) -> GaussianMixture:
+    check.number("std", std)
     dtype = torch.get_default_dtype()
     target = GaussianMixture(means.to(dtype), std, None if weights is None else weights.to(dtype))
     half = means.abs().max().item() + TAIL * std
@@ -31,6 +33,7 @@ def eight_gaussians(radius: float = 2.0, std: float = 0.25) -> GaussianMixture:
     Raises:
         ValueError: If ``std`` is not positive.
     """
+    check.number("radius", radius, "")
     angle = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
     return _mixture(radius * torch.stack([angle.cos(), angle.sin()], 1), std)
 
@@ -45,6 +48,7 @@ def twenty_five_gaussians(spacing: float = 2.0, std: float = 0.2) -> GaussianMix
     Raises:
         ValueError: If ``std`` is not positive.
     """
+    check.number("spacing", spacing, "")
     side = spacing * torch.arange(-2, 3, dtype=torch.float64)
     return _mixture(torch.cartesian_prod(side, side), std)
 
@@ -65,8 +69,7 @@ def four_weighted_gaussians() -> GaussianMixture:
 
 def _nodes(curve: Callable[[Tensor], Tensor], start: float, stop: float, nodes: int) -> tuple[Tensor, Tensor]:
     """Means and weights of ``∫ N(x; curve(t), std²) dt / (stop - start)`` by Gauss-Legendre quadrature."""
-    if nodes < 1:
-        raise ValueError(f"nodes = {nodes}; expected at least 1 Gaussian along the curve")
+    check.count("nodes", nodes)
     node, weight = np.polynomial.legendre.leggauss(nodes)
     t = start + 0.5 * (stop - start) * (1 + torch.from_numpy(node))
     return curve(t), 0.5 * torch.from_numpy(weight)

@@ -5,6 +5,7 @@ import math
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import ExactEnergy
 
 _MOST = 10**6  # sequences to enumerate
@@ -16,11 +17,10 @@ class _PhraseBook(ExactEnergy):
 
     def __init__(self, n_phrases: int, length: int, n_words: int, slip: float) -> None:
         super().__init__()
-        if n_phrases < 1 or length < 1 or n_words < 2 or not 0 < slip < 1:
-            raise ValueError(
-                "phrase_book: expected n_phrases >= 1, length >= 1, n_words >= 2 and slip in (0, 1); got "
-                f"{n_phrases}, {length}, {n_words} and {slip}"
-            )
+        check.count("n_phrases", n_phrases)
+        check.count("length", length)
+        check.count("n_words", n_words, 2)
+        check.number("slip", slip, "in (0, 1)")
         if n_words**length > _MOST:
             raise ValueError(
                 f"phrase_book: {n_words}^{length} sequences are too many to enumerate for the exact entropy; "
@@ -34,6 +34,9 @@ class _PhraseBook(ExactEnergy):
         self.register_buffer("entropy", ((-energy).exp() * energy).sum())
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
+        if x.dtype != torch.int64 or (x.numel() and not 0 <= x.min() <= x.max() < self.n_words):
+            raise ValueError(f"x is {x.dtype}; expected words, int64 in [0, {self.n_words})")
         right = (x[:, None] == self.phrases).sum(2).to(self.log_z)
         slip = self.slip / self.n_words  # into each word, the right one included
         score = right * math.log1p(slip - self.slip) + (x.shape[1] - right) * math.log(slip)
@@ -44,6 +47,7 @@ class _PhraseBook(ExactEnergy):
         return torch.cartesian_prod(*[words] * self.event_shape[0]).view(-1, *self.event_shape)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         device = self.phrases.device
         meant = torch.randint(len(self.phrases), (n,), generator=generator, device=device)
         x = self.phrases[meant]

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import ExactEnergy, Gaussian
 from ebmlearn.targets.mixtures import TAIL
 
@@ -24,10 +25,9 @@ def correlated_gaussian(dim: int = 2, correlation: float = 0.95) -> Gaussian:
     Raises:
         ValueError: If ``dim`` or ``correlation`` is out of its range.
     """
-    if dim < 2 or not -1 < correlation < 1:
-        raise ValueError(
-            f"correlated_gaussian: expected dim >= 2 and a correlation in (-1, 1); got {dim}, {correlation}"
-        )
+    check.count("dim", dim, 2)
+    if not -1 < check.number("correlation", correlation, "", hint=" in (-1, 1)") < 1:
+        raise ValueError(f"correlation is {correlation}; expected a number in (-1, 1)")
     index = torch.arange(dim)
     cov = torch.tensor(float(correlation), dtype=torch.float64) ** (index[:, None] - index).abs()
     target = Gaussian(torch.zeros(dim), cov.to(torch.get_default_dtype()))
@@ -40,8 +40,11 @@ class _Funnel(ExactEnergy):
 
     def __init__(self, dim: int, std: float) -> None:
         super().__init__()
-        if dim < 2 or not 0 < std < math.inf:
-            raise ValueError(f"funnel: expected dim >= 2 and std > 0; got {dim}, {std}")
+        check.count("dim", dim, 2)
+        if check.number("std", std) > 20:
+            raise ValueError(
+                f"std is {std}; the scale of a funnel varies by exp(2 std), too much beyond std = 20"
+            )
         # the largest x of v²/std² + x² e^-v = TAIL² is where v² + 2v = (TAIL std)²
         v = math.sqrt(1 + (TAIL * std) ** 2) - 1
         half = math.sqrt(2 * v) * math.exp(0.5 * v) / std
@@ -50,11 +53,13 @@ class _Funnel(ExactEnergy):
         self.register_buffer("log_z", torch.tensor(math.log(std) + 0.5 * dim * math.log(2 * math.pi)))
 
     def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
         v, rest = x[:, 0], x[:, 1:]
         conditional = (-v).exp() * rest.square().sum(1) + rest.shape[1] * v
         return 0.5 * ((v / self.std).square() + conditional)
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
         options: dict[str, Any] = {"generator": generator, "device": self.std.device}
         noise = torch.randn(n, *self.event_shape, dtype=self.std.dtype, **options)
         v = self.std * noise[:, :1]

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebmlearn import check
+
 try:
     import matplotlib.pyplot as plt
     import seaborn as sns
@@ -83,13 +85,20 @@ def style() -> None:
 def new_axes(ax: Axes | None, figsize: tuple[float, float]) -> Axes:
     """``ax`` itself, or the Axes of a new pyplot figure of ``figsize`` inches if it is None."""
     if ax is not None:
+        check.instance("ax", ax, Axes, "an Axes of matplotlib, or None for a new figure")
         return ax
     return plt.subplots(figsize=figsize, layout="constrained", facecolor="white")[1]
 
 
 def finite_array(x: Tensor, name: str) -> Any:
     """``x`` as a float64 numpy array; ValueError if it is empty or holds a NaN or an infinity."""
-    x = torch.as_tensor(x).detach().to("cpu", torch.float64)
+    try:
+        x = torch.as_tensor(x).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise TypeError(f"{name} is {check.shown(x)}; expected a tensor.") from None
+    if x.is_complex():
+        raise ValueError(f"{name} is complex; expected real numbers, such as x.real.")
+    x = x.to("cpu", torch.float64)
     if x.numel() == 0:
         raise ValueError(f"{name} of shape {tuple(x.shape)} is empty: there is nothing to draw.")
     bad = int((~x.isfinite()).sum())

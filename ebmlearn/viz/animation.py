@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.viz._base import CHAIN, finite_array
 from ebmlearn.viz.images import arrange, image_array, image_grid, tile
@@ -62,7 +63,10 @@ def animate(
             "animate returns an IPython image: pip install ipython (it comes with Jupyter)."
         ) from error
 
+    check.tensor("trajectory", trajectory) if not isinstance(trajectory, np.ndarray) else None
     trajectory = torch.as_tensor(trajectory)
+    for name, value in (("n_frames", n_frames), ("duration_ms", duration_ms), ("every", every)):
+        check.count(name, value, 0)
     plane = trajectory.ndim == 3 and trajectory.shape[2] == 2
     if not plane and trajectory.ndim != 5:
         raise ValueError(

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from PIL import Image
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.viz._base import finite_array, new_axes
 
 BORDER = 0.6  # a mid grey: seen against images with a black and with a white ground
@@ -18,6 +19,7 @@ BORDER = 0.6  # a mid grey: seen against images with a black and with a white gr
 
 def image_array(x: Tensor) -> Any:
     """A batch of grey or colour images, checked and as an array ``(N, H, W, C)`` in [0, 1]."""
+    check.tensor("x", x) if not isinstance(x, np.ndarray) else None
     x = torch.as_tensor(x)
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         raise ValueError(
@@ -35,8 +37,7 @@ def arrange(n: int, n_cols: int | None) -> tuple[int, int]:
     """Rows and columns of a grid of ``n`` images; ``n_cols`` None = the smallest square that holds them."""
     if n_cols is None:
         n_cols = math.ceil(math.sqrt(n))
-    if n_cols < 1:
-        raise ValueError(f"n_cols must be at least 1; got {n_cols}.")
+    check.count("n_cols", n_cols)
     n_cols = min(n_cols, n)
     return math.ceil(n / n_cols), n_cols
 

@@ -12,6 +12,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.evaluate.quadrature import Grid, LeakWarning, energies
 from ebmlearn.viz._base import CHAIN, DATA, DENSITY_MAP, ENERGY_MAP, finite_array, new_axes, note
@@ -32,6 +33,7 @@ def frame(ax: Axes, box: tuple[float, float] | None) -> None:
 
 def points_array(x: Tensor, name: str, shapes: dict[int, str]) -> np.ndarray:
     """``x`` as an array, checked: as many axes as one of ``shapes`` has, and a last axis of 2."""
+    check.tensor(name, x) if not isinstance(x, np.ndarray) else None
     x = torch.as_tensor(x)
     if x.ndim not in shapes or x.shape[-1] != 2:
         raise ValueError(
@@ -53,7 +55,7 @@ def energy_map(
     energy: Energy,
     ax: Axes | None = None,
     *,
-    box: tuple[float, float],
+    box: tuple[float, float] | None = None,
     n: int = 201,
     kind: Literal["density", "energy"] = "density",
     vmax: float | None = None,
@@ -66,7 +68,8 @@ def energy_map(
     Args:
         energy: Energy ``(B, 2) -> (B,)``; it may be unnormalised.
         ax: Where to draw; a new figure if None.
-        box: Ends ``(low, high)`` of the square, the same on both axes; the ``box`` of a target, for one.
+        box: Ends ``(low, high)`` of the square, the same on both axes; None: the ``box`` of the energy, which
+            targets have.
         n: Cells along each side, a multiple of 3 (see `ebmlearn.evaluate.exact.Grid`).
         kind: ``"density"``: ``exp(-E) / Z``, where ``Z`` is the integral over the box (midpoint rule). If
             more than 0.1 % of the mass seems to lie outside, a line in the figure says so. ``"energy"``:
@@ -95,8 +98,11 @@ def energy_map(
     """
     if kind not in ("density", "energy"):
         raise ValueError(f'kind must be "density" or "energy"; got {kind!r}.')
-    if vmax is not None and not 0 < vmax < np.inf:
-        raise ValueError(f"vmax must be positive and finite, as the scale starts at 0; got {vmax}.")
+    if vmax is not None and (not isinstance(vmax, float | int) or not 0 < vmax < np.inf):
+        raise ValueError(f"vmax must be positive and finite, as the scale starts at 0; got {vmax!r}.")
+    box = getattr(energy, "box", None) if box is None else box
+    if box is None:
+        raise ValueError("this energy has no box of its own: pass box=(low, high), the square to draw.")
     tensors = itertools.chain(energy.parameters(), energy.buffers()) if isinstance(energy, nn.Module) else ()
     like = next((t for t in tensors if t.is_floating_point()), torch.empty(0))
     grid = Grid(box, n, dtype=like.dtype, device=like.device if device is None else device)
@@ -175,8 +181,10 @@ def samples(
         [[0.0, 1.0], [2.0, 3.0]]
     """
     points = points_array(x, "samples", {2: "(N, 2)"})
-    if n_max < 1:
-        raise ValueError(f"n_max must be at least 1; got {n_max}.")
+    check.count("n_max", n_max)
+    check.number("size", size)
+    if check.number("alpha", alpha) > 1:
+        raise ValueError(f"alpha is {alpha}; expected a number in (0, 1]")
     ax = new_axes(ax, (3.0, 3.0))
     shown = points
     if len(points) > n_max:

@@ -9,6 +9,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.viz._base import finite_array, new_axes
 
 
@@ -56,6 +57,8 @@ def traces(
         >>> len(ax.lines)
         2
     """
+    if not isinstance(history, Mapping):
+        raise TypeError(f"history is {check.shown(history)}; expected metrics by name, as fit returns them.")
     keys = list(history) if keys is None else list(keys)
     if not keys:
         raise ValueError("no metric to draw: history or keys is empty.")
@@ -64,10 +67,8 @@ def traces(
         raise KeyError(
             f"no metric {', '.join(map(repr, missing))} in the history; it has {', '.join(history)}."
         )
-    if smooth < 1 or start < 0:
-        raise ValueError(
-            f"smooth must be at least 1 and start at least 0; got smooth={smooth}, start={start}."
-        )
+    check.count("smooth", smooth)
+    check.count("start", start, 0)
     series = {key: finite_array(history[key], f"metric {key!r}") for key in keys}
     for key, values in series.items():
         if values.ndim != 1:

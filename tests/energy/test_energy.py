@@ -142,10 +142,13 @@ def test_ring_counts_the_circumference():
         (lambda: Gaussian(torch.zeros(2), torch.eye(3)), r"expected \(2, 2\)"),
         (lambda: Gaussian(torch.zeros(2), -torch.eye(2)), "positive definite"),
         (lambda: Gaussian(torch.zeros(2), torch.tensor([[1.0, 0.5], [0.0, 1.0]])), "symmetric"),
-        (lambda: GaussianMixture(torch.zeros(3), 1.0), r"expected \(K, d\)"),
-        (lambda: GaussianMixture(torch.zeros(3, 2), -1.0), "must be positive"),
-        (lambda: GaussianMixture(torch.zeros(3, 2), 1.0, torch.tensor([1.0, 0.0, 1.0])), "must be positive"),
-        (lambda: Ring(-1.0, 0.1), "must be positive"),
+        (lambda: GaussianMixture(torch.zeros(3), 1.0), r"expected finite numbers, \(K, d\)"),
+        (lambda: GaussianMixture(torch.zeros(3, 2), -1.0), "std is -1.0; expected a number > 0"),
+        (
+            lambda: GaussianMixture(torch.zeros(3, 2), 1.0, torch.tensor([1.0, 0.0, 1.0])),
+            "expected 3 positive",
+        ),
+        (lambda: Ring(-1.0, 0.1), "radius is -1.0; expected a number > 0"),
         (lambda: DoubleWell(barrier=0.0), "barrier"),
     ],
 )

@@ -257,8 +257,8 @@ def test_a_generator_makes_draws_reproducible():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GRBM(0, 3), "n_visible >= 1"),
-        (lambda: GRBM(2, 3, std=0.0), "std is 0.0; expected a positive number"),
+        (lambda: GRBM(0, 3), "n_visible is 0; expected a whole number >= 1"),
+        (lambda: GRBM(2, 3, std=0.0), "std is 0.0; expected a number > 0, or a tensor of 2"),
         (lambda: GRBM(2, 3, std=torch.ones(3)), r"shape \(2,\)"),
         (lambda: GRBM(2, 3)(torch.zeros(4, 3)), r"x has shape \(4, 3\); expected \(B, 2\)"),
         (lambda: GRBM(4, 3)(torch.zeros(5, 2, 2)), "flatten"),

@@ -219,3 +219,23 @@ def test_weights_that_are_not_finite_are_refused(generator):
     kernel, path = partial(ula, step_size=0.1), ais.geometric(wide_gaussian(1), half_line)
     with pytest.raises(FloatingPointError, match=r"\d+ of 50 weights are not finite.*base"):
         ais.forward(path, kernel, n_chains=50, betas=1, n_steps=0, generator=generator)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "message"),
+    [
+        (partial(ula, step_size=0.9), r"Kernel\(ula, .*\) is not exact.*Use mala, hmc or gibbs"),
+        (partial(mala, step_size=0.5, noise_scale=0.6), r"samples exp\(-E/T\); expected temperature 1"),
+        (partial(hmc, step_size=0.5, n_leapfrog=2, temperature=2.0), "expected temperature 1"),
+    ],
+)
+def test_a_kernel_of_another_law_is_refused(kernel, message):
+    """With ula at .9, log Z of 2|x|² came out as -.911 ± .007 in place of .452, with a large effective sample."""
+    base = Gaussian(torch.zeros(2), torch.eye(2))
+    path = ais.geometric(base, lambda x: 2 * x.square().sum(1))
+    with pytest.raises(ValueError, match=message):
+        ais.forward(path, kernel, n_chains=10, betas=5)
+    with pytest.raises(ValueError, match=message):
+        ais.reverse(path, kernel, base.sample(10), betas=5)
+    found = ais.forward(path, kernel, n_chains=10_000, betas=200, n_steps=0)  # no kernel is used
+    assert abs(found.log_z - math.log(math.pi / 2)) < 5 * found.error

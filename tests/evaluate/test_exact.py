@@ -345,3 +345,12 @@ def test_a_rising_border_matters_only_above_rounding(floor, leaks):
     else:
         estimate = log_z(energy, grid)
         assert estimate.value == pytest.approx(math.log(2 * math.pi), abs=1e-6) and estimate.error < 1e-3
+
+
+def test_a_grid_says_what_it_is():
+    assert repr(Grid((-4, 4), n=30)) == "Grid((-4.0, 4.0), n=30, dim=2)"
+
+
+def test_a_grid_of_too_many_points_is_refused():
+    with pytest.raises(ValueError, match=r"n = 30000 makes 900,000,000 points; expected at most 100,000,000"):
+        Grid((-4, 4), n=30_000)

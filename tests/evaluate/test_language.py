@@ -72,8 +72,8 @@ def test_samples_of_a_language_have_the_perplexity_of_its_entropy(generator):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda x: NGram(x, 3, order=0), "order >= 1 and strength > 0; got 0 and 5.0"),
-        (lambda x: NGram(x, 3, strength=0.0), "got 4 and 0.0"),
+        (lambda x: NGram(x, 3, order=0), "order is 0; expected a whole number >= 1"),
+        (lambda x: NGram(x, 3, strength=0.0), "strength is 0.0; expected a number > 0"),
         (lambda x: NGram(x, 300), r"300 tokens have 300\^4 n-grams, too many"),
         (lambda x: NGram(x, 2), r"x is torch.int64 of shape \(1, 3\); expected token ids in \[0, 2\)"),
         (lambda x: NGram(x.float(), 3), "x is torch.float32"),

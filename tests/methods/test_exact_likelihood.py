@@ -40,6 +40,35 @@ def test_by_enumeration_it_learns_a_mixture_of_two_gaussians():
     assert abs(lost) < 2e-3
 
 
+@pytest.mark.parametrize("x", [torch.full((4, 2), 3.0), torch.tensor([[0.0, 0.0], [0.0, -1.1]])])
+def test_data_outside_the_box_are_refused(x):
+    """Data at 3 and a box to 1: the loss went from 1.3 to -670."""
+    method = ExactLikelihood(MLPEnergy(2, (8,)), exact.Grid((-1, 1), n=30).log_z)
+    before = [p.clone() for p in method.energy.parameters()]
+    n = int((x.abs() > 1).any(1).sum())
+    with pytest.raises(
+        ValueError, match=rf"{n} of {len(x)} data lie outside the box \(-1\.0, 1\.0\).*larger box"
+    ):
+        method.step(x)
+    assert all(torch.equal(p, b) for p, b in zip(method.energy.parameters(), before, strict=True))
+    method.step(torch.tensor([[0.9, -1.0], [1.0, 0.0]]))
+
+
+def test_mass_outside_the_box_is_told_once_training_has_begun():
+    """A net without a reference has as much mass beyond the box as in it; data at 0 hardly pull it in."""
+    method = ExactLikelihood(MLPEnergy(2, (8,)), exact.Grid((-1, 1), n=12).log_z, lr=1e-6)
+    x = torch.zeros(2, 2)
+    for _ in range(99):
+        method.step(x)
+    with pytest.warns(
+        exact.LeakWarning, match=r"lies\) outside|outside the box \(-1\.0, 1\.0\); enlarge the box"
+    ):
+        method.step(x)
+    fine = ExactLikelihood(MLPEnergy(2, (8,), reference_std=1.0), exact.Grid((-7, 7), n=60).log_z, lr=1e-6)
+    for _ in range(100):
+        fine.step(x)
+
+
 @pytest.mark.statistical
 @pytest.mark.slow
 def test_four_weighted_gaussians_are_within_the_reach_of_the_net():

@@ -81,7 +81,7 @@ def test_whole_numbers_as_conditions_become_numbers_of_the_events_type():
     ("make", "message"),
     [
         (lambda: ConditionalEnergy((1,), (1,), reference_std=0.0), r"reference_std is 0\.0; expected"),
-        (lambda: ConditionalGenerator(0, (1,), (1,)), "latent_dim is 0; expected a number >= 1"),
+        (lambda: ConditionalGenerator(0, (1,), (1,)), "latent_dim is 0; expected a whole number >= 1"),
         (lambda: ConditionalGenerator(1, (1,), (1,), std=-1.0), r"std is -1\.0; expected"),
         (lambda: ConditionalPosterior(nn.Linear(2, 2), 0, (1,)), "latent_dim is 0; expected"),
     ],

@@ -106,7 +106,7 @@ def test_a_coupling_sums_in_float32_under_autocast():
     ("call", "message"),
     [
         (lambda: coupling(m=0), "latent_dim is 0"),
-        (lambda: coupling(reference_std=0.0), "reference_std 0.0; expected a number >= 1 and a number > 0"),
+        (lambda: coupling(reference_std=0.0), "reference_std is 0.0; expected a number > 0"),
         (
             lambda: coupling().joint(torch.zeros(5, 2), torch.zeros(5, 2)),
             r"h has shape \(5, 2\); expected \(5, 3\)",

@@ -116,7 +116,7 @@ def test_exact_likelihood_fits_a_correlated_gaussian():
     [
         (lambda: RealNVP((1,)), r"event_shape is \(1,\).*at least 2 elements"),
         (lambda: RealNVP((2,), 3), "n_layers 3.*an even number of layers"),
-        (lambda: RealNVP((2,), max_log_scale=0.0), "max_log_scale 0.0.*a number > 0"),
+        (lambda: RealNVP((2,), max_log_scale=0.0), "max_log_scale is 0.0; expected a number > 0"),
         (
             lambda: RealNVP((2,))(torch.zeros(4, 3)),
             r"x has shape \(4, 3\); this flow was built for .* \(2,\)",

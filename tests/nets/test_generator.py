@@ -182,12 +182,12 @@ def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: MLPGenerator(0, (2,)), "latent_dim is 0; expected a number >= 1"),
+        (lambda: MLPGenerator(0, (2,)), "latent_dim is 0; expected a whole number >= 1"),
         (lambda: MLPGenerator(2, (2,), std=0.0), r"std is 0.0; expected a number > 0"),
         (lambda: MLPGenerator(2, (2,))(torch.zeros(4, 3)), r"z has shape \(4, 3\); expected \(B, 2\)"),
         (lambda: ConvGenerator(2, 1, 8)(torch.zeros(4)), r"z has shape \(4,\); expected \(B, 2\)"),
         (lambda: ConvGenerator(2, 1, 10), "size is 10; 2 doublings make multiples of 4"),
-        (lambda: ConvGenerator(2, 1, 8, ()), "a number of widths, at least one"),
+        (lambda: ConvGenerator(2, 1, 8, ()), r"widths is \(\); expected whole numbers >= 1, at least one"),
         (lambda: ConvGenerator(2, 1, 10, (8, 8), doublings=2), "size is 10; 2 doublings make multiples of 4"),
         (
             lambda: ConvGenerator(2, 1, 8, (8,), doublings=2),
@@ -208,10 +208,13 @@ def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
             ),
             r"mask is torch.bool of shape \(3, 4, 2\)",
         ),
-        (lambda: LadderGenerator((), (2,)), r"latent_dims are \(\); expected one number >= 1"),
-        (lambda: LadderGenerator((2, 0), (2,)), r"latent_dims are \(2, 0\)"),
+        (
+            lambda: LadderGenerator((), (2,)),
+            r"latent_dims is \(\); expected whole numbers >= 1, at least one",
+        ),
+        (lambda: LadderGenerator((2, 0), (2,)), r"latent_dims is \(2, 0\)"),
         (lambda: LadderGenerator((2, 1), (2,))(torch.zeros(4, 2)), r"z has shape \(4, 2\)"),
-        (lambda: ConvLadderGenerator((), 1, 32), r"latent_dims are \(\)"),
+        (lambda: ConvLadderGenerator((), 1, 32), r"latent_dims is \(\)"),
         (lambda: ConvLadderGenerator((2,), 1, 28), r"size is 28 and side 16; expected size = side \* 2"),
         (lambda: ConvLadderGenerator((2,), 1, 16), "size is 16 and side 16"),
         (lambda: ConvLadderGenerator((2,), 1, 8, side=4), "side 4; .* side >= 5"),

@@ -63,7 +63,7 @@ def test_a_stage_halves_by_averaging_and_its_blocks_add_to_a_shortcut():
             lambda: ResidualFeatures(1, 3, (4, 4, 4)),
             "size is 3 and n_blocks 2; 2 halvings need .* at least 4",
         ),
-        (lambda: ResidualFeatures(1, 8, (4, 4), 0), "n_blocks 0"),
+        (lambda: ResidualFeatures(1, 8, (4, 4), 0), "n_blocks is 0; expected a whole number >= 1"),
         (
             lambda: ResidualFeatures(1, 8, (4, 4))(torch.zeros(2, 1, 9, 9)),
             r"x has shape \(2, 1, 9, 9\); this net",

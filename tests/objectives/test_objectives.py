@@ -76,3 +76,12 @@ def test_the_fit_ends_at_the_objectives_own_optimum(name, dim):
 def test_the_battery_tells_the_optima_apart():
     biased = [case.variance for case in OBJECTIVES.values() if case.variance != V]
     assert len(biased) >= 4 and all(abs(v / V - 1) > 0.1 for v in biased)
+
+
+def test_a_gap_of_an_empty_batch_is_refused():
+    """It was NaN."""
+    for batches in ((torch.zeros(0, 2), torch.zeros(3, 2)), (torch.zeros(3, 2), torch.zeros(0, 2))):
+        with pytest.raises(
+            ValueError, match=r"x_\w+ has shape \(0, 2\); expected \(B, \*event\) with B >= 1"
+        ):
+            ml_gap(lambda x: x.sum(1), *batches)

@@ -275,16 +275,22 @@ class TestKinks:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda e, x: sliced_score_matching(e, x, projection="gauss"), "projection 'rademacher' or 'normal'"),
+        (
+            lambda e, x: sliced_score_matching(e, x, projection="gauss"),
+            "projection is 'gauss'; expected one of 'rademacher', 'normal'",
+        ),
         (
             lambda e, x: sliced_score_matching(e, x, n_projections=0),
-            "got 'rademacher' and 0",
+            "n_projections is 0; expected a whole number >= 1",
         ),
         (lambda e, x: denoising_score_matching(e, x, 0.0), "sigma is 0.0; expected a number > 0"),
-        (lambda e, x: conditional_nce(e, x, -1.0), "expected sigma > 0 and n_noise >= 1; got -1.0 and 1"),
-        (lambda e, x: conditional_nce(e, x, 1.0, n_noise=0), "got 1.0 and 0"),
-        (lambda e, x: multiscale_denoising(e, x, (1.0, 0.1), 0.1), r"0 < low <= high .* got \(1.0, 0.1\)"),
-        (lambda e, x: multiscale_denoising(e, x, (0.1, 1.0), 0.0), "reference > 0"),
+        (lambda e, x: conditional_nce(e, x, -1.0), "sigma is -1.0; expected a number > 0"),
+        (lambda e, x: conditional_nce(e, x, 1.0, n_noise=0), "n_noise is 0; expected a whole number >= 1"),
+        (
+            lambda e, x: multiscale_denoising(e, x, (1.0, 0.1), 0.1),
+            r"sigmas is \(1.0, 0.1\); expected two numbers, 0 < low <= high",
+        ),
+        (lambda e, x: multiscale_denoising(e, x, (0.1, 1.0), 0.0), "reference is 0.0; expected a number > 0"),
         (lambda e, x: multiscale_denoising(e, x[:1], (0.1, 1.0), 0.1), "one datum cannot get"),
     ],
 )

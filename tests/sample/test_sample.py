@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import stats
 
-from ebmlearn.diagnostics import acceptance
-from ebmlearn.energy import Gaussian
+from ebmlearn.diagnostics import acceptance, squared_jump
+from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.sample import gibbs, hmc, langevin, mala, positions, run, ula
 from ebmlearn.speed import Speed
 
@@ -267,8 +267,8 @@ def test_bad_settings_are_refused(kernel, settings, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"n_leapfrog": 0}, "expected n_leapfrog >= 1 and persistence in \\[0, 1\\); got 0"),
-        ({"persistence": 1.0}, "got 2 and 1.0"),
+        ({"n_leapfrog": 0}, "n_leapfrog is 0; expected a whole number >= 1"),
+        ({"persistence": 1.0}, r"persistence is 1.0; expected a number in \[0, 1\)"),
         ({"temperature": 0.0}, "temperature is 0.0; expected a number > 0"),
         ({"step_size": 0.0}, "step_size is 0.0"),
         ({"bounds": (1.0, -1.0)}, "expected \\(low, high\\)"),
@@ -291,7 +291,7 @@ def test_mala_without_noise_is_refused():
 
 def test_run_refuses_what_it_cannot_do():
     kernel = ula(standard, step_size=0.1)
-    with pytest.raises(ValueError, match="n_steps >= 0"):
+    with pytest.raises(ValueError, match="n_steps is -1; expected a whole number >= 0"):
         run(kernel, torch.randn(3, 2), -1)
     with pytest.raises(ValueError, match="shape"):
         run(kernel, torch.tensor(1.0), 1)
@@ -309,3 +309,79 @@ def test_a_chain_that_explodes_is_an_error_with_advice():
 def test_an_energy_with_a_trailing_dimension_is_refused():
     with pytest.raises(ValueError, match="squeeze"):
         langevin(lambda x: x.square().sum(1, keepdim=True), torch.randn(4, 2), n_steps=1, step_size=0.1)
+
+
+# what no chain can start from, or end at
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kernel", [ula, mala, partial(hmc, n_leapfrog=2)])
+def test_half_precision_is_refused_since_chains_drift_in_it(kernel, dtype):
+    """A step of .05 for 3,000 steps on N(0, 1) had mean 1.90 and variance 7.59 in bfloat16."""
+    with pytest.raises(
+        ValueError, match=r"x is torch\.\w*float16, in which a chain drifts.*start at\s*x\.float"
+    ):
+        run(kernel(standard, step_size=0.05), torch.zeros(4, 2, dtype=dtype), 2)
+
+
+@pytest.mark.parametrize("kernel", [ula, mala, partial(hmc, n_leapfrog=2)])
+def test_single_numbers_move_as_vectors_of_one_do(kernel):
+    """Events of shape (): with the same noise, so that the law of one is that of the other."""
+    start, ends = torch.linspace(-3, 3, 50), []
+    for shape, energy in (((50,), lambda x: 0.5 * x.square()), ((50, 1), standard)):
+        torch.manual_seed(1)
+        made = (
+            kernel(energy, step_size=0.7, bounds=(-2.5, 2.5))
+            if kernel is not ula
+            else ula(energy, step_size=0.7)
+        )
+        ends.append(run(made, start.clamp(-2, 2).view(shape), 20, keep=squared_jump))
+    (a, jumps_a), (b, jumps_b) = ends
+    torch.testing.assert_close(a, b[:, 0])
+    torch.testing.assert_close(jumps_a, jumps_b)
+    assert a.shape == (50,) and not torch.equal(a, start)
+
+
+@pytest.mark.parametrize("kernel", [ula, mala, partial(hmc, n_leapfrog=2)])
+def test_a_step_size_whose_square_overflows_is_refused(kernel):
+    with pytest.raises(ValueError, match=r"step_size is 1e\+20, whose square float32 cannot hold"):
+        kernel(standard, step_size=1e20)
+    with pytest.raises(
+        ValueError, match=r"step_size is 1e\+20 at step 0; expected a number > 0, below 1\.8e\+19"
+    ):
+        run(kernel(standard, step_size=lambda t: 1e20), torch.zeros(3, 2), 1)
+
+
+@pytest.mark.parametrize("kernel", [mala, partial(hmc, n_leapfrog=2)])
+def test_chains_that_end_where_there_is_no_density_are_told(kernel):
+    """Two of four start far inside a region of energy +inf, and no proposal leaves it."""
+
+    def walled(x):
+        return standard(x).masked_fill(x[:, 0] > 50, torch.inf)
+
+    x = torch.tensor([[0.0, 0.0], [100.0, 0.0], [1.0, 0.0], [100.0, 1.0]])
+    with pytest.warns(
+        UserWarning, match=r"2 of 4 chains end where the energy is \+inf and the density 0"
+    ) as seen:
+        run(kernel(walled, step_size=0.1), x, 5)
+    assert seen[0].filename == __file__
+
+
+@pytest.mark.parametrize("kernel", [mala, partial(hmc, n_leapfrog=2)])
+def test_an_undefined_slope_is_no_proposal_outside_the_bounds(kernel):
+    """A comparison with NaN is false: the proposal would be rejected for ever, in silence."""
+    with pytest.raises(FloatingPointError, match="undefined acceptance probability"):
+        run(kernel(lambda x: standard(x) * torch.nan, step_size=0.1, bounds=(-5, 5)), torch.zeros(3, 2), 3)
+
+
+def test_gibbs_does_not_draw_over_what_is_not_finite():
+    with pytest.raises(
+        FloatingPointError, match=r"gibbs starts at values that are not finite \(1 of 2 chains\)"
+    ):
+        run(gibbs(GRBM(2, 3)), torch.tensor([[0.0, torch.nan], [0.0, 0.0]]), 3)
+
+
+def test_a_kernel_says_what_it_is():
+    assert repr(ula(standard, step_size=0.1, noise_scale=0.2)) == "Kernel(ula, temperature=4, exact=False)"
+    assert repr(mala(standard, step_size=0.1)) == "Kernel(mala, temperature=1, exact=True)"
+    assert repr(gibbs(GRBM(2, 3))) == "Kernel(gibbs, temperature=1, exact=True)"

@@ -86,11 +86,20 @@ def test_noise_start_has_its_law(law, reference, shape):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: NoiseStart("gaussian"), "law is 'gaussian'; expected 'uniform' or 'normal'"),
+        (lambda: NoiseStart("gaussian"), "law is 'gaussian'; expected one of 'uniform', 'normal'"),
         (lambda: NoiseStart(scale=0.0), "scale is 0.0"),
-        (lambda: numbered(5, restart=1.5, noise=NoiseStart()), "expected a probability"),
-        (lambda: numbered(5, restart=0.5), "NoiseStart if > 0"),
-        (lambda: ReplayBuffer(torch.tensor([[float("nan")]])), "not finite"),
+        (lambda: NoiseStart("normal", math.inf), "scale is inf; expected a finite number > 0"),
+        (lambda: ReplayBuffer(torch.zeros(5, 2).long()), r"x is torch\.int64; expected floating numbers"),
+        (
+            lambda: ReplayBuffer(torch.zeros(0, 2)),
+            r"x has shape \(0, 2\); expected \(B, \*event\) with B >= 1",
+        ),
+        (
+            lambda: numbered(5, restart=1.5, noise=NoiseStart()),
+            "restart is 1.5; expected a number in .*, the probability",
+        ),
+        (lambda: numbered(5, restart=0.5), "NoiseStart if restart > 0"),
+        (lambda: ReplayBuffer(torch.tensor([[float("nan")]])), "1 of 1 rows of x are NaN"),
         (lambda: numbered(5).draw(torch.zeros(6, 1)), "cannot draw 6"),
         (
             lambda: numbered(5).draw(torch.zeros(2, 3)),

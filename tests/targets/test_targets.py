@@ -210,21 +210,39 @@ def test_radial_targets_have_finite_gradients_at_the_origin(name):
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: targets.rings([]), "positive radii, at least one"),
-        (lambda: targets.rings([1.0, -2.0]), "positive radii"),
-        (lambda: targets.rings(std=0.0), "std > 0"),
-        (lambda: targets.pinwheel(arms=0), "arms >= 1"),
-        (lambda: targets.pinwheel(tangential_std=-0.1), "positive standard deviations"),
-        (lambda: targets.two_moons(nodes=0), "at least 1 Gaussian"),
-        (lambda: targets.swiss_roll(std=0.0), "must be positive"),
-        (lambda: targets.eight_gaussians(std=-1.0), "must be positive"),
-        (lambda: targets.funnel(dim=1), "funnel: expected dim >= 2 and std > 0; got 1, 1.0"),
-        (lambda: targets.funnel(std=0.0), "funnel: .* got 2, 0.0"),
-        (lambda: targets.funnel(std=math.inf), "funnel: .* got 2, inf"),
-        (lambda: targets.correlated_gaussian(dim=1), r"expected dim >= 2 and a correlation in \(-1, 1\)"),
-        (lambda: targets.correlated_gaussian(correlation=-1.0), "got 2, -1.0"),
+        (lambda: targets.rings([]), "positive numbers, at least one"),
+        (lambda: targets.rings([1.0, -2.0]), "radius is -2.0; expected a number > 0"),
+        (lambda: targets.rings(std=0.0), "std is 0.0; expected a number > 0"),
+        (lambda: targets.pinwheel(arms=0), "arms is 0; expected a whole number >= 1"),
+        (lambda: targets.pinwheel(tangential_std=-0.1), "tangential_std is -0.1; expected a number > 0"),
+        (lambda: targets.two_moons(nodes=0), "nodes is 0; expected a whole number >= 1"),
+        (lambda: targets.swiss_roll(std=0.0), "std is 0.0; expected a number > 0"),
+        (lambda: targets.eight_gaussians(std=-1.0), "std is -1.0; expected a number > 0"),
+        (lambda: targets.funnel(dim=1), "dim is 1; expected a whole number >= 2"),
+        (lambda: targets.funnel(std=0.0), "std is 0.0; expected a number > 0"),
+        (lambda: targets.funnel(std=math.inf), "std is inf; expected a finite number > 0"),
+        (lambda: targets.funnel(std=21.0), "std is 21.0; the scale of a funnel varies"),
+        (lambda: targets.correlated_gaussian(dim=1), "dim is 1; expected a whole number >= 2"),
+        (
+            lambda: targets.correlated_gaussian(correlation=-1.0),
+            r"correlation is -1.0; expected a number in \(-1, 1\)",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(make, match):
     with pytest.raises(ValueError, match=match):
         make()
+
+
+def test_a_target_says_what_it_is():
+    assert repr(targets.eight_gaussians()) == "GaussianMixture(event_shape=(2,), box=(-3.625, 3.625))"
+    assert repr(targets.checkerboard()) == "Checkerboard(event_shape=(2,), box=(-5.0, 5.0))"
+
+
+@pytest.mark.parametrize("name", [n for n in targets.__all__ if n != "phrase_book"])
+def test_points_of_another_shape_do_not_broadcast(name):
+    """Of shape (5, 1) they did, and the density of a point that nobody had given came back."""
+    target = getattr(targets, name)()
+    for x in (torch.zeros(5, 1), torch.zeros(5, 3), torch.zeros(2)):
+        with pytest.raises(ValueError, match=r"x has shape \(.*\); expected \(B, 2\), as this"):
+            target.log_prob(x)

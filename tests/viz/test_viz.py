@@ -278,6 +278,14 @@ def test_samples_box_sets_both_limits():
     assert ax.get_aspect() == 1
 
 
+def test_a_target_is_drawn_on_its_own_box():
+    target = ebmlearn.targets.eight_gaussians()
+    assert viz.energy_map(target, n=30).get_xlim() == target.box
+    assert viz.energy_map(target, n=30, box=(-5, 5)).get_xlim() == (-5, 5)
+    with pytest.raises(ValueError, match=r"no box of its own: pass box=\(low, high\)"):
+        viz.energy_map(lambda x: x.sum(1))
+
+
 @pytest.mark.parametrize(
     ("x", "options", "message"),
     [
@@ -286,7 +294,7 @@ def test_samples_box_sets_both_limits():
         (torch.zeros(5, 4, 2), {}, r"got \(5, 4, 2\)"),
         (torch.zeros(0, 2), {}, "empty"),
         (torch.tensor([[0.0, torch.nan], [0.0, torch.inf]]), {}, "2 non-finite values of 4"),
-        (torch.zeros(5, 2), {"n_max": 0}, "n_max must be at least 1; got 0"),
+        (torch.zeros(5, 2), {"n_max": 0}, "n_max is 0; expected a whole number >= 1"),
         (torch.zeros(5, 2), {"box": (0.0, 0.0)}, "low < high"),
         (torch.zeros(5, 2), {"box": ((-1, 1), (-1, 1))}, "two numbers"),
     ],
@@ -393,7 +401,7 @@ def test_columns_follow_labels_or_make_a_square():
         (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), {}, r"got torch.uint8.*127\.5"),
         (torch.zeros(0, 1, 8, 8), {}, "empty"),
         (torch.full((2, 1, 8, 8), torch.nan), {}, "128 non-finite"),
-        (torch.zeros(4, 1, 8, 8), {"n_cols": 0}, "n_cols must be at least 1; got 0"),
+        (torch.zeros(4, 1, 8, 8), {"n_cols": 0}, "n_cols is 0; expected a whole number >= 1"),
         (torch.zeros(4, 1, 8, 8), {"n_cols": 2, "labels": ["a"]}, "1 labels for 2 rows of 2 images"),
         (torch.zeros(4, 1, 8, 8), {"labels": []}, "0 labels for 2 rows"),
     ],
@@ -448,8 +456,8 @@ def test_traces_name_their_metrics():
     [
         ({}, {}, ValueError, "no metric to draw"),
         ({"a": torch.zeros(9)}, {"keys": ["b"]}, KeyError, r"no metric 'b' in the history; it has a"),
-        ({"a": torch.zeros(9)}, {"smooth": 0}, ValueError, "smooth must be at least 1.*got smooth=0"),
-        ({"a": torch.zeros(9)}, {"start": -1}, ValueError, "start=-1"),
+        ({"a": torch.zeros(9)}, {"smooth": 0}, ValueError, "smooth is 0; expected a whole number >= 1"),
+        ({"a": torch.zeros(9)}, {"start": -1}, ValueError, "start is -1; expected a whole number >= 0"),
         ({"a": torch.zeros(9)}, {"smooth": 5, "start": 5}, ValueError, "'a' has 9 values: too few"),
         ({"a": torch.zeros(9, 2)}, {}, ValueError, r"'a' has shape \(9, 2\); expected \(steps,\)"),
         ({"a": torch.full((9,), torch.nan)}, {"smooth": 1}, ValueError, "'a' holds 9 non-finite"),
