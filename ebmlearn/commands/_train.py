@@ -156,16 +156,18 @@ def _with_settings(
     recipes = [recipe.with_settings(changes) for changes in (before, merged)]
     if given:
         saved, wanted = (
-            {key: describe(value) for key, value in each.settings().items() if not _may_change(key)}
-            for each in recipes
+            {key: describe(value) for key, value in values.items() if _counts(key, values)}
+            for values in (each.settings() for each in recipes)
         )
         checkpoint.check_settings(saved, wanted, path)
     return recipes[1], merged
 
 
-def _may_change(key: str) -> bool:
-    """Whether a run may go on with another value of a setting: of a learning rate, and of its length."""
-    return key == "steps" or key.partition(".")[0].startswith("lr")
+def _counts(key: str, values: dict[str, Any]) -> bool:
+    """Whether a run must keep a setting: all but learning rates and its length. Where something is inside of
+    a setting, that says what differs."""
+    whole = any(each.startswith(f"{key}.") for each in values)
+    return not (whole or key == "steps" or key.partition(".")[0].startswith("lr"))
 
 
 def _begin(path: Path, run: dict[str, Any], old: dict[str, Any] | None) -> None:
