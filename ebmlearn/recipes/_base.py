@@ -78,7 +78,7 @@ class Recipe:
     summary: str
     source: str
     data: str
-    setup: Callable[[tuple[int, int, int]], partial[Method]]
+    setup: Callable[[tuple[int, int, int]], partial[Any]]
     sample: Callable[[Any, int], Tensor]
     batch_size: int
     steps: int
@@ -111,13 +111,15 @@ class Recipe:
         Raises:
             ValueError: If there is no such setting, or a value is of another type than it takes.
         """
-        own = {name: _field(name, value) for name, value in changes.items() if name in _FIELDS}
+        fields: dict[str, Any] = {
+            name: _field(name, value) for name, value in changes.items() if name in _FIELDS
+        }
         rest = {name: value for name, value in changes.items() if name not in _FIELDS}
-        changed = replace(self, **own, changes={**self.changes, **rest})
+        changed = replace(self, **fields, changes={**self.changes, **rest})
         changed.sketch()  # refuses what is unknown or off here, not when the method is built
         return changed
 
-    def sketch(self) -> partial[Method]:
+    def sketch(self) -> partial[Any]:
         """What makes the method, with nets that have shapes and no values, so that it costs no time."""
         try:
             with torch.device("meta"):
@@ -127,7 +129,7 @@ class Recipe:
                 setup = self._setup(self.shape())
         return settings.change(setup, self.changes, _FIELDS)
 
-    def _setup(self, shape: tuple[int, int, int]) -> partial[Method]:
+    def _setup(self, shape: tuple[int, int, int]) -> partial[Any]:
         setup = self.setup(shape)
         if not isinstance(setup, partial):
             kind = type(setup).__name__

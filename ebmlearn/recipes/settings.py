@@ -45,7 +45,7 @@ def change(build: partial[Any], changes: Mapping[str, Any], more: Iterable[str] 
     for name in sorted(changes, key=lambda name: "." in name):  # a whole first, then what is inside of it
         outer, _, inner = name.partition(".")
         values, hints = _of(build)
-        whole = values.get(outer)
+        whole: Any = values.get(outer)
         if inner:
             values, hints = _of(whole)
         key = inner or outer

@@ -1,7 +1,7 @@
 """What a user or an accident can do to the command line, answered by a sentence and no traceback.
 
-Mutants tried, each red: a run.json taken as it comes; a variable of the launcher that decides who speaks before
-it is looked at; a finished run that says nothing; data loaded before an option is refused.
+Mutants tried, each red: a run.json taken as it comes; a variable of the launcher that decides who speaks
+before it is looked at; a finished run that says nothing; data loaded before an option is refused.
 """
 
 import json
