@@ -30,6 +30,7 @@ def global_state_kept():
         "TORCHINDUCTOR_CACHE_DIR",
         "_TORCHINDUCTOR_PYOBJECT_TENSOR_DATA_PTR",
         "KMP_DUPLICATE_LIB_OK",
+        "KMP_INIT_AT_FORK",
     }  # set by pytest, and by torch and scikit-learn at their first use
 
     def state():

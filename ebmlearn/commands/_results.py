@@ -9,24 +9,39 @@ import torch
 
 import ebmlearn
 from ebmlearn import random, runs
+from ebmlearn.commands._recipe import of_run
 from ebmlearn.data import Images, own
 from ebmlearn.evaluate.features import inception
 from ebmlearn.evaluate.images import image_distances
 from ebmlearn.files import write_whole
 from ebmlearn.methods.classifier import train_classifier
-from ebmlearn.recipes import Recipe, find
+from ebmlearn.recipes import Recipe
 from ebmlearn.train import Method, checksum, load
 
 GRID = 64
 """Images in a grid."""
 
 
-def sample(run: Path, *, n: int = GRID, out: Path | None = None, best: bool = False, seed: int = 0) -> None:
-    """Draw a grid of samples of a run."""
-    recipe, method, step, _ = _trained(run, n, best)
-    picture, path = io.BytesIO(), out or run / "sample.png"
+def sample(
+    run: Path,
+    *,
+    n: int = GRID,
+    out: Path | None = None,
+    best: bool = False,
+    seed: int = 0,
+    recipe: str | None = None,
+) -> None:
+    """Draw a grid of samples of a run.
+
+    Raises:
+        ValueError: If ``out`` is no file name of a picture, or an argument is out of its range.
+        FileNotFoundError: If the folder of ``out`` is absent.
+    """
+    path = run / "sample.png" if out is None else file_to_write(out, (".png",))
+    made, method, step, _ = _trained(run, n, best, recipe)
+    picture = io.BytesIO()
     with random.kept(seed):
-        ebmlearn.viz.save_grid(recipe.images(method, n, progress=True), picture)
+        ebmlearn.viz.save_grid(made.images(method, n, progress=True), picture)
     write_whole(path, picture.getvalue())
     print(f"{n} samples after step {step:,}: {path}")
 
@@ -40,15 +55,18 @@ def evaluate(
     best: bool = False,
     seed: int = 0,
     test: str | None = None,
+    recipe: str | None = None,
 ) -> None:
     """Compare samples of a run with test images, and training images with the same.
 
     Raises:
         ValueError: If there are fewer than ``n`` images, no test images, or other training images than then.
     """
-    recipe, method, step, about = _trained(run, n, best)
+    path = run / "evaluation.json"
+    results = _earlier(path)
+    made, method, step, about = _trained(run, n, best, recipe)
     device, data = next(method.parameters()).device, about["options"]["data"]
-    known, unseen = _images(recipe, about, n, test)
+    known, unseen = _images(made, about, n, test)
     most = min(len(known.x), len(unseen.x))
     n = n or min(most, 10_000)
     if n > most:
@@ -68,13 +86,11 @@ def evaluate(
         steps = 100 if about["options"]["smoke"] else 1000
         net = train_classifier(*(values.to(device) for values in (*known, *unseen)), steps=steps)
     with random.kept(seed):
-        sets = {"model": recipe.images(method, n, progress=True), "training images": known.x[:n]}
+        sets = {"model": made.images(method, n, progress=True), "training images": known.x[:n]}
         found = {
             name: image_distances(x.to(device), unseen.x[:n].to(device), net)._asdict()
             for name, x in sets.items()
         }
-    path = run / "evaluation.json"
-    results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     settings = {"step": step, "best": best, "n": n, "seed": seed, "data": data}
     settings |= {"test": own.resolve(test)} if test else {}
     runs.write(path, [*results, {**settings, **found, "session": runs.session(argv, None)}])
@@ -104,12 +120,34 @@ def _images(recipe: Recipe, about: dict[str, Any], n: int | None, test: str | No
     return known, recipe.load(path, n=n)
 
 
-def _trained(run: Path, n: int | None, best: bool) -> tuple[Recipe, Method, int, dict[str, Any]]:
+def _earlier(path: Path) -> list[Any]:
+    """The results that are there already, to which one is added."""
+    try:
+        results = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is damaged ({error}); move it away, and it begins anew") from error
+    if not isinstance(results, list):
+        raise ValueError(f"{path} holds no list of results; move it away, and it begins anew")
+    return results
+
+
+def file_to_write(path: Path, suffixes: tuple[str, ...]) -> Path:
+    """The path of a picture, refused before any work is done if nothing of the kind can be written there."""
+    if path.suffix.lower() not in suffixes:
+        raise ValueError(f"--out is {path}; expected a file name that ends in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} for --out {path}; make it first")
+    return path
+
+
+def _trained(
+    run: Path, n: int | None, best: bool, recipe: str | None
+) -> tuple[Recipe, Method, int, dict[str, Any]]:
     """Recipe, method with the weights of the run, its step, and ``run.json``."""
     if n is not None and n < 1:
         raise ValueError(f"-n is {n}; expected at least 1")
     about = runs.read(run)
-    recipe = find(about["options"]["recipe"], smoke=about["options"]["smoke"])
-    method = recipe.method(tuple(about["data"]["shape"]))
+    made = of_run(run, about, recipe)
+    method = made.method(tuple(about["data"]["shape"]))
     method.to("cuda" if torch.cuda.is_available() else "cpu")
-    return recipe, method, load(method, run, best=best), about
+    return made, method, load(method, run, best=best), about

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from ebmlearn import random, runs
+from ebmlearn.commands._recipe import named, tell_changes
 from ebmlearn.commands._results import GRID
 from ebmlearn.data import own
 from ebmlearn.progress import progress_enabled
-from ebmlearn.recipes import Recipe, find
+from ebmlearn.recipes import Recipe
 from ebmlearn.speed import Speed
 from ebmlearn.train import Hook, Method, checkpoint, checksum, fit
+from ebmlearn.train.describe import describe
 from ebmlearn.train.ranks import Ranks
 
 
@@ -34,9 +36,12 @@ def train(
     every: int | None = None,
     n_checkpoints: int = 2,
     criterion: int | None = None,
+    settings: dict[str, Any],
     speed: Speed,
 ) -> None:
     """Train a recipe in a folder; the arguments are those of the command line.
+
+    A run that goes on keeps the settings that it was given, but for learning rates that are given anew.
 
     Raises:
         ValueError: If there is no such recipe, an argument is off, or the run to resume has other settings.
@@ -44,14 +49,23 @@ def train(
         ImportError: If a package is missing.
         Exception: What `Recipe.load` and `fit` raise.
     """
-    recipe = find(name, smoke=smoke)
+    given = {"--steps": steps, "--every": every, "--n-checkpoints": n_checkpoints}
+    for option, value in given.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{option} is {value}; expected at least 1")
+    label, recipe, file = named(name, smoke=smoke)
+    if settings.keys() & {"steps"} and steps is not None:
+        raise ValueError(
+            f"--steps {steps} and --set steps={settings['steps']} say the same; give one of them"
+        )
     data = own.resolve(data or recipe.data)
     columns = {"image_column": image_column, "label_column": label_column}
-    options = {"recipe": name, "smoke": smoke, "data": data, "seed": seed, **asdict(speed)}
+    options = {"recipe": label, "smoke": smoke, "data": data, "seed": seed, **asdict(speed)}
     options |= {name: column for name, column in columns.items() if column}
     accelerator = _accelerator()
     ranks = Ranks(accelerator)
     old = ranks.on_main(lambda: _earlier(out, resume, options))
+    recipe, settings = _with_settings(recipe, old, settings, out / "run.json")
     # the other ranks find it decoded in the cache
     x = ranks.main_first(lambda: recipe.load(data, image=image_column, label=label_column)).x
     n, least = criterion if criterion is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
@@ -59,16 +73,20 @@ def train(
         raise ValueError(f"--criterion is {n}; expected 0, for none, or at least {least} samples")
     random.seed(seed)
     method = recipe.method((x.shape[1], x.shape[2], x.shape[3]))
-    steps = steps if steps is not None else (old["steps"] if old else recipe.steps)
+    if steps is None:
+        steps = old["steps"] if old and "steps" not in settings else recipe.steps
+    settings.pop("steps", None)  # of a run that goes on they may change, as --steps says
+    session = {**runs.session(argv, accelerator), "set": settings, "file": file, "first_step": 1}
     run: dict[str, Any] = {
-        "options": options,
+        "options": {**options, "set": settings},
+        "file": file,
         "settings": {**method.settings(), "batch_size": str(recipe.batch_size)},
         "data": {"images": len(x), "shape": list(x.shape[1:]), "sha256": checksum(x)},
         "steps": steps,
-        "sessions": [*(old["sessions"] if old else []), runs.session(argv, accelerator)],
+        "sessions": [*(old["sessions"] if old else []), session],
     }
     ranks.on_main(lambda: _begin(out / "run.json", run, old))
-    every = every if every is not None else (10 if smoke else 1000)
+    every, note = every if every is not None else (10 if smoke else 1000), _Note(out / "run.json", run)
     fit(
         method,
         x,
@@ -79,10 +97,13 @@ def train(
         n_checkpoints=n_checkpoints,
         criterion=runs.CoarseDistance(lambda m: recipe.images(m, n), x[:10_000]) if n else None,
         resume=resume,
+        new_lr=resume,  # _begin has compared them with those of the run
         accelerator=accelerator,
         speed=speed,
-        hooks=_hooks(out, recipe, run, every) if ranks.main else (),
+        hooks=[note, *_hooks(out, recipe, run, every)] if ranks.main else (),
     )
+    if ranks.main and not note.written:
+        print(f"{out} is at step {steps:,} of {steps:,}: nothing to do; --steps N goes on to step N")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 
@@ -96,6 +117,12 @@ def _accelerator() -> Any:
     except ImportError as error:
         advice = "pip install 'ebmlearn[devices]'"
         raise ImportError(f"a GPU or torchrun needs accelerate ({error}): {advice}") from error
+    missing = [name for name in ("RANK", "MASTER_ADDR", "MASTER_PORT") if name not in os.environ]
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and missing:
+        raise ValueError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but there is no {', '.join(missing)}: start several "
+            "processes with torchrun, which sets them all, or unset WORLD_SIZE"
+        )
     return Accelerator(cpu=not torch.cuda.is_available())  # else it makes no ranks of CPU processes
 
 
@@ -110,8 +137,37 @@ def _earlier(out: Path, resume: bool, options: dict[str, Any]) -> dict[str, Any]
     if not resume:
         raise FileExistsError(f"{out} holds a run: continue it with --resume, or give another --out")
     old = runs.read(out)
-    checkpoint.check_settings(_text(old["options"]), _text(options), out / "run.json")
+    saved = {name: value for name, value in old["options"].items() if name != "set"}
+    checkpoint.check_settings(_text(saved), _text(options), out / "run.json")
     return old
+
+
+def _with_settings(
+    recipe: Recipe, old: dict[str, Any] | None, given: dict[str, Any], path: Path
+) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe with the settings of its run and those given now, and these settings.
+
+    Raises:
+        ValueError: If a setting that is given would change what the run is.
+    """
+    if old is None:
+        return recipe.with_settings(given), dict(given)
+    before, merged = old["options"]["set"], {**old["options"]["set"], **given}
+    recipes = [recipe.with_settings(changes) for changes in (before, merged)]
+    if given:
+        saved, wanted = (
+            {key: describe(value) for key, value in values.items() if _counts(key, values)}
+            for values in (each.settings() for each in recipes)
+        )
+        checkpoint.check_settings(saved, wanted, path)
+    return recipes[1], merged
+
+
+def _counts(key: str, values: dict[str, Any]) -> bool:
+    """Whether a run must keep a setting: all but learning rates and its length. Where something is inside of
+    a setting, that says what differs."""
+    whole = any(each.startswith(f"{key}.") for each in values)
+    return not (whole or key == "steps" or key.partition(".")[0].startswith("lr"))
 
 
 def _begin(path: Path, run: dict[str, Any], old: dict[str, Any] | None) -> None:
@@ -121,7 +177,9 @@ def _begin(path: Path, run: dict[str, Any], old: dict[str, Any] | None) -> None:
         runs.write(path, run)
     else:
         saved, wanted = (each["settings"] | _text(each["data"]) for each in (old, run))
-        checkpoint.check_settings(saved, wanted, path)
+        said = run["options"]["set"] != old["options"]["set"]
+        checkpoint.check_settings(saved, wanted, path, new_lr=said)
+        tell_changes(old.get("file"), run["file"])
         then, now = old["sessions"][-1], run["sessions"][-1]
         changed = [key for key in ("versions", "git", "device") if then[key] != now[key]]
         if changed:
@@ -134,15 +192,23 @@ def _text(values: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in values.items()}
 
 
+class _Note:
+    """A hook that writes ``run.json`` at the first step: then fit holds the folder's lock, and a session
+    counts."""
+
+    def __init__(self, path: Path, run: dict[str, Any]) -> None:
+        self.path, self.run, self.written = path, run, False
+
+    def __call__(self, step: int, method: Method, metrics: dict[str, Tensor]) -> None:
+        if not self.written:
+            self.run["sessions"][-1]["first_step"] = step
+            runs.write(self.path, self.run)
+            self.written = True
+
+
 def _hooks(out: Path, recipe: Recipe, run: dict[str, Any], every: int) -> list[Hook]:
     """What rank 0 writes as training goes."""
-    unwritten = [run]
-
-    def note(step: int, method: Method, metrics: dict[str, Tensor]) -> None:
-        if unwritten:  # a session counts once fit holds the folder's lock
-            runs.write(out / "run.json", unwritten.pop())
-
     steps = run["steps"]
     grids = runs.Grids(out / "samples", lambda m: recipe.images(m, GRID), every=every, last=steps)
-    hooks: list[Hook] = [note, runs.Trace(out / "trace.csv", every), grids]
+    hooks: list[Hook] = [runs.Trace(out / "trace.csv", every), grids]
     return hooks if progress_enabled() else [*hooks, runs.Log(steps, recipe.batch_size, every=every)]

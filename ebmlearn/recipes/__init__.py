@@ -4,13 +4,33 @@ A recipe is a function of its size: ``RECIPES["short-run-cifar10"]()`` has the p
 ``smoke=True`` the same method, code path and kind of net at a size that trains on a CPU in less than a
 minute, which shows that everything runs and nothing else. One file for each method; every number has its
 source beside it.
+
+``python -m ebmlearn show NAME`` lists the settings of a recipe, and ``--set KEY=VALUE`` changes one:
+``--set lr_energy=1e-4 --set chain.n_steps=60``; in Python, `Recipe.with_settings` does. They are recorded in
+``run.json``, and hold for whatever is done with the run. A run that goes on keeps them, but for learning
+rates, which may be given anew. Nets are code: to have others, copy the recipe to a file of your own, and name
+it ``FILE.py:NAME`` in place of a name::
+
+    # my_recipes.py: python -m ebmlearn train my_recipes.py:mine --out runs/a
+    def mine(*, smoke=False):
+        def setup(shape):
+            energy, start = ConvEnergy(shape[0], shape[1], [64, 128]), NoiseStart("uniform", 1.0, shape)
+            chain = Chain(ula, n_steps=50, step_size=0.1)
+            return partial(MaximumLikelihood, energy, start, chain=chain, lr=1e-4)
+
+        return Recipe("short run on digits", "ours", "mnist", setup, MaximumLikelihood.sample, 64, 20_000)
+
+To name a file is to run it. A run's folder holds the path and the SHA-256 of the file, and no code.
+``sample``, ``evaluate`` and ``show`` find the file again and run it, if it is as you have run it before on
+this machine; otherwise they ask you to name it, ``--recipe my_recipes.py:mine``. So the folder of somebody
+else runs nothing that you did not name. What the file imports is not compared.
 """
 
 import difflib
 from collections.abc import Callable
 from functools import partial
 
-from ebmlearn.recipes import anatomy
+from ebmlearn.recipes import anatomy, from_file
 from ebmlearn.recipes._base import Recipe
 from ebmlearn.recipes.coopnets import coopnets
 from ebmlearn.recipes.dual_mcmc import dual_mcmc
@@ -45,9 +65,17 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
 def find(name: str, *, smoke: bool = False) -> Recipe:
     """The recipe of a name.
 
+    Args:
+        name: One of `RECIPES`, or ``FILE.py:NAME`` for one of your own, whose file is run.
+        smoke: The tiny size.
+
     Raises:
         ValueError: If there is none.
+        FileNotFoundError: If there is no such file.
     """
+    own = from_file.split(name)
+    if own is not None:
+        return from_file.make(from_file.read(own[0]), own[1], smoke=smoke)
     if name not in RECIPES:
         near = difflib.get_close_matches(name, RECIPES, n=1)
         hint = f"did you mean {near[0]}?" if near else "`python -m ebmlearn list` shows them"

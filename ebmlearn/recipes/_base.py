@@ -1,7 +1,8 @@
 """What a recipe is."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Self
 
 import torch
@@ -9,11 +10,33 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from ebmlearn import random
 from ebmlearn.data import Images, load, own
 from ebmlearn.data.sources import SOURCES
 from ebmlearn.progress import progress_enabled
+from ebmlearn.recipes import settings
 from ebmlearn.sample import evaluation_mode
 from ebmlearn.train import Method
+
+# Settings of the recipe itself, with the least value, and whether they may be None
+_FIELDS = {
+    "batch_size": (1, False),
+    "steps": (1, False),
+    "n": (1, True),
+    "size": (1, True),
+    "pad": (0, False),
+    "channels": (1, True),
+}
+
+
+def _field(name: str, value: Any) -> int | None:
+    least, optional = _FIELDS[name]
+    if value is None and optional:
+        return None
+    value = settings.checked(name, value, int | None if optional else int, 64 if least else 2)
+    if value < least:
+        raise ValueError(f"{name} is {value}; expected a whole number of at least {least}")
+    return value
 
 
 @dataclass(frozen=True)
@@ -24,7 +47,9 @@ class Recipe:
         summary: One line: the method, the data, and what is special.
         source: Where the numbers come from: paper, and the code that was read.
         data: Name of the data set, for `ebmlearn.data.load`; or images of one's own, as `Recipe.load` takes.
-        method: Makes the untrained method from the shape ``(C, H, W)`` of an image.
+        setup: From the shape ``(C, H, W)`` of an image, a ``partial`` of the method's class: nets and starts
+            by position, settings by keyword, so that `settings` can list them and `with_settings` change
+            them.
         sample: ``sample(method, n)`` gives ``n`` images of a trained method, shape ``(n, C, H, W)``,
             nominally in [-1, 1]. It uses the averages of the weights where the method keeps some.
         batch_size: Images in a batch, over all ranks.
@@ -34,6 +59,7 @@ class Recipe:
         pad: Pixels of background (-1) added at each side, as papers do to make 28 x 28 into 32 x 32.
         channels: Of images of one's own, where ``data`` names such; None: those of the data set.
         expect: What the paper reports for it, with its source; empty where we know of none.
+        changes: Settings of the method that `with_settings` has changed, by name.
 
     Example:
         >>> from ebmlearn import fit
@@ -44,12 +70,15 @@ class Recipe:
         >>> history = fit(method, x, steps=2, batch_size=recipe.batch_size)
         >>> recipe.images(method, 20).shape
         torch.Size([20, 3, 16, 16])
+        >>> other = recipe.with_settings({"lr": 1e-5, "chain.n_steps": 5, "batch_size": 8})
+        >>> other.method(x.shape[1:]).chain.n_steps, other.batch_size
+        (5, 8)
     """
 
     summary: str
     source: str
     data: str
-    method: Callable[[tuple[int, int, int]], Method]
+    setup: Callable[[tuple[int, int, int]], partial[Any]]
     sample: Callable[[Any, int], Tensor]
     batch_size: int
     steps: int
@@ -58,6 +87,57 @@ class Recipe:
     pad: int = 0
     channels: int | None = None
     expect: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def method(self, shape: tuple[int, int, int]) -> Method:
+        """The untrained method, for images of a shape ``(C, H, W)``.
+
+        Raises:
+            ValueError: If the method refuses a setting.
+        """
+        return settings.change(self._setup(shape), self.changes)()
+
+    def settings(self) -> dict[str, Any]:
+        """All that `with_settings` can change, by name, with the values of now: numbers and texts, and the
+        chains, optimisers, schedules and functions of the method."""
+        return {name: getattr(self, name) for name in _FIELDS} | settings.table(self.sketch())
+
+    def with_settings(self, changes: Mapping[str, Any]) -> Self:
+        """The same recipe with other settings: ``{"lr_energy": 1e-4, "chain.n_steps": 60}``.
+
+        Args:
+            changes: New values by name, see `settings`. What a schedule gave may become a number.
+
+        Raises:
+            ValueError: If there is no such setting, or a value is of another type than it takes.
+        """
+        fields: dict[str, Any] = {
+            name: _field(name, value) for name, value in changes.items() if name in _FIELDS
+        }
+        rest = {name: value for name, value in changes.items() if name not in _FIELDS}
+        changed = replace(self, **fields, changes={**self.changes, **rest})
+        changed.sketch()  # refuses what is unknown or off here, not when the method is built
+        return changed
+
+    def sketch(self) -> partial[Any]:
+        """What makes the method, with nets that have shapes and no values, so that it costs no time."""
+        try:
+            with torch.device("meta"):
+                setup = self._setup(self.shape())
+        except (RuntimeError, TypeError):  # a net that looks at values while it is made
+            with random.kept():
+                setup = self._setup(self.shape())
+        return settings.change(setup, self.changes, _FIELDS)
+
+    def _setup(self, shape: tuple[int, int, int]) -> partial[Any]:
+        setup = self.setup(shape)
+        if not isinstance(setup, partial):
+            kind = type(setup).__name__
+            raise ValueError(
+                f"the recipe's setup gives a {kind}; expected partial({kind}, ...), not yet called, so that "
+                "its settings can be listed and changed"
+            )
+        return setup
 
     def load(
         self,

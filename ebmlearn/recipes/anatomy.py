@@ -39,16 +39,18 @@ EXPECT = (
 )
 
 
+def falling(t: int, *, start: float, factor: float, least: float) -> float:
+    """The rate ``start``, times ``factor`` with each update, but at least ``least``."""
+    return max(least, start * factor**t)
+
+
 def convergent(data: str, *, smoke: bool = False) -> Recipe:
     """Persistent chains, SGD and a non-local net on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     steps, n_chains = CONVERGENT[data]
     n_chains = 64 if smoke else n_chains
     n_steps = 10 if smoke else 500  # config
 
-    def rate(t: int) -> float:
-        return 0.01 if data == "mnist" else max(5e-4, 0.1 * 0.99995**t)  # config
-
-    def method(shape: tuple[int, int, int]) -> MaximumLikelihood:
+    def setup(shape: tuple[int, int, int]) -> partial[MaximumLikelihood]:
         channels, size, _ = shape
         n_features = 4 if smoke else 32  # code
         energy = NonLocalEnergy(
@@ -58,12 +60,13 @@ def convergent(data: str, *, smoke: bool = False) -> Recipe:
             hidden=8 * n_features,  # code
             activation=partial(nn.LeakyReLU, 0.05),  # code
         )
-        return MaximumLikelihood(
+        return partial(
+            MaximumLikelihood,
             energy,
             ReplayBuffer(2 * torch.rand(n_chains, *shape) - 1),  # code
             chain=Chain(ula, n_steps=n_steps, step_size=math.sqrt(2), noise_scale=0.0075),  # config
             data_noise=0.015,  # config
-            lr=rate,
+            lr=0.01 if data == "mnist" else partial(falling, start=0.1, factor=0.99995, least=5e-4),  # config
             optimizer=torch.optim.SGD,  # config, without momentum
         )
 
@@ -72,7 +75,7 @@ def convergent(data: str, *, smoke: bool = False) -> Recipe:
         source="arXiv:1903.12370 and github.com/point0bar1/ebm-anatomy, "
         + ("mnist_convergent.json" if data == "mnist" else "flowers_convergent.json: carried over"),
         data=data,
-        method=method,
+        setup=setup,
         sample=MaximumLikelihood.sample,
         batch_size=100,  # config
         steps=steps,
@@ -86,7 +89,7 @@ def nonconvergent(data: str, *, smoke: bool = False) -> Recipe:
     """Chains from uniform noise, Adam and a plain net on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     n_steps = 10 if smoke else 150  # config
 
-    def method(shape: tuple[int, int, int]) -> MaximumLikelihood:
+    def setup(shape: tuple[int, int, int]) -> partial[MaximumLikelihood]:
         channels, size, _ = shape
         n_features = 4 if smoke else 32  # code
         energy = ConvEnergy(
@@ -96,7 +99,8 @@ def nonconvergent(data: str, *, smoke: bool = False) -> Recipe:
             stem=n_features,
             activation=partial(nn.LeakyReLU, 0.05),  # code
         )
-        return MaximumLikelihood(
+        return partial(
+            MaximumLikelihood,
             energy,
             NoiseStart("uniform", 1.0, shape),  # config
             chain=Chain(ula, n_steps=n_steps, step_size=math.sqrt(2), noise_scale=0.01),  # config
@@ -109,7 +113,7 @@ def nonconvergent(data: str, *, smoke: bool = False) -> Recipe:
         source="arXiv:1903.12370 and github.com/point0bar1/ebm-anatomy, cifar10_nonconvergent.json"
         + ("" if data == "cifar10" else ": carried over"),
         data=data,
-        method=method,
+        setup=setup,
         sample=MaximumLikelihood.sample,
         batch_size=100,  # config
         steps=100_000,  # config

@@ -88,7 +88,7 @@ def coopnets(data: str, *, smoke: bool = False) -> Recipe:
     """Cooperative learning on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     s = SMOKE if smoke else SETTINGS[data]
 
-    def method(shape: tuple[int, int, int]) -> CoopNets:
+    def setup(shape: tuple[int, int, int]) -> partial[CoopNets]:
         channels, size, _ = shape
         leaky = partial(nn.LeakyReLU, 0.2)  # digits, scenes
         generator = ConvGenerator(
@@ -101,7 +101,8 @@ def coopnets(data: str, *, smoke: bool = False) -> Recipe:
             activation=leaky,
         )
         unit_variance(generator)
-        return CoopNets(
+        return partial(
+            CoopNets,
             DescriptorEnergy(channels, size, s.layers, reference_std=0.016, activation=leaky),  # all three
             generator,
             chain=Chain(ula, n_steps=s.n_steps, step_size=s.step_size),
@@ -114,7 +115,7 @@ def coopnets(data: str, *, smoke: bool = False) -> Recipe:
         summary=f"cooperative learning on {data}: {s.n_steps} Langevin steps from the generator",
         source=SETTINGS[data].source,
         data=data,
-        method=method,
+        setup=setup,
         sample=CoopNets.sample,
         batch_size=s.batch_size,
         steps=s.steps,

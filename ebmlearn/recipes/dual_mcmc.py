@@ -71,12 +71,13 @@ def dual_mcmc(data: str, *, smoke: bool = False) -> Recipe:
     """Dual-MCMC teaching on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     s = SMOKE if smoke else SETTINGS[data]
 
-    def method(shape: tuple[int, int, int]) -> DualMCMC:
+    def setup(shape: tuple[int, int, int]) -> partial[DualMCMC]:
         channels, size, _ = shape
         leaky = partial(nn.LeakyReLU, 0.2)  # ours
         n_latent = 8 if smoke else 128  # code
         encoder = ConvEncoder(channels, size, 2 * n_latent, s.encoder, activation=leaky)
-        return DualMCMC(
+        return partial(
+            DualMCMC,
             ConvEnergy(channels, size, s.energy, stem=s.energy[0] // 2, activation=leaky),
             ConvGenerator(n_latent, channels, size, s.generator, std=0.3, activation=leaky),  # std: code
             GaussianPosterior(encoder, n_latent),
@@ -95,7 +96,7 @@ def dual_mcmc(data: str, *, smoke: bool = False) -> Recipe:
         summary=f"dual-MCMC teaching on {data}: {s.n_steps} steps for x, 10 for its latents",
         source=f"arXiv:2312.02469 and github.com/jcui1224/dual-MCMC {SETTINGS[data].source}",
         data=data,
-        method=method,
+        setup=setup,
         sample=DualMCMC.sample,
         batch_size=100,  # code
         steps=s.steps,

@@ -52,10 +52,11 @@ def flow_contrastive(data: str, *, smoke: bool = False) -> Recipe:
     n_levels, n_steps, width = (2, 2, 8) if smoke else FLOWS[data]
     warmup, game = (10, 10) if smoke else (WARMUP, GAME)
 
-    def method(shape: tuple[int, int, int]) -> FlowContrastive:
+    def setup(shape: tuple[int, int, int]) -> partial[FlowContrastive]:
         channels, size, _ = shape
         stem, *widths = (4, 8, 16) if smoke else (32, 64, 128, 256)
-        return FlowContrastive(
+        return partial(
+            FlowContrastive,
             ConvEnergy(channels, size, widths, stem=stem, activation=partial(nn.LeakyReLU, 0.05)),
             Glow(channels, size, n_levels=n_levels, n_steps=n_steps, width=width),
             threshold=0.6,  # plane
@@ -70,7 +71,7 @@ def flow_contrastive(data: str, *, smoke: bool = False) -> Recipe:
         source="arXiv:1912.00589; Glow of github.com/openai/glow; turns of github.com/lifeitech/fce-2d; "
         "the rest is ours",
         data=data,
-        method=method,
+        setup=setup,
         sample=FlowContrastive.sample,
         batch_size=64,  # Glow, on one device
         steps=warmup + game,

@@ -37,14 +37,18 @@ N_IMAGES = {
 EPOCHS, BATCH = 201, 100  # code
 
 
+def falling(t: int, *, start: float, factor: float, every: int) -> float:
+    """The rate ``start``, times ``factor`` after each ``every`` updates."""
+    return start * factor ** (t // every)
+
+
 def latent_prior(data: str, *, smoke: bool = False) -> Recipe:
     """A latent-space energy-based prior for ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     latent_dim, widths, doublings = (4, (16, 8), 2) if smoke else GENERATORS[data]
 
-    def rate(start: float, t: int) -> float:
-        return start * 0.998 ** (t * BATCH // N_IMAGES[data])  # code: times 0.998 after each epoch
+    rate = partial(falling, factor=0.998, every=N_IMAGES[data] // BATCH)  # code: after each epoch
 
-    def method(shape: tuple[int, int, int]) -> LatentPrior:
+    def setup(shape: tuple[int, int, int]) -> partial[LatentPrior]:
         channels, size, _ = shape
         leaky = partial(nn.LeakyReLU, 0.2)  # code, later code
         generator = ConvGenerator(
@@ -59,7 +63,8 @@ def latent_prior(data: str, *, smoke: bool = False) -> Recipe:
         for layer in generator.net:
             if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
                 nn.init.xavier_normal_(layer.weight)  # code: of all convolutions, the prior is left
-        return LatentPrior(
+        return partial(
+            LatentPrior,
             MLPEnergy(
                 latent_dim, (16, 16) if smoke else (200, 200), activation=leaky, reference_std=1.0
             ),  # code
@@ -67,8 +72,8 @@ def latent_prior(data: str, *, smoke: bool = False) -> Recipe:
             # Code: 60 is its default and the largest of the three values that its script runs.
             prior_chain=Chain(ula, n_steps=5 if smoke else 60, step_size=0.4),  # code
             posterior_chain=Chain(ula, n_steps=3 if smoke else 20, step_size=0.1),  # code
-            lr_prior=partial(rate, 2e-5),  # code
-            lr_generator=partial(rate, 1e-4),  # code
+            lr_prior=partial(rate, start=2e-5),  # code
+            lr_generator=partial(rate, start=1e-4),  # code
             optimizer=partial(torch.optim.Adam, betas=(0.5, 0.999)),  # code
         )
 
@@ -78,7 +83,7 @@ def latent_prior(data: str, *, smoke: bool = False) -> Recipe:
         source="arXiv:2006.08205, github.com/bpucla/latent-space-EBM-prior (for SVHN); nets of "
         "github.com/yuPeiyu98/Diffusion-Amortized-MCMC; settings of training carried over",
         data=data,
-        method=method,
+        setup=setup,
         sample=sample,
         batch_size=BATCH,
         steps=EPOCHS * n // BATCH,

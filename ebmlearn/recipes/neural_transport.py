@@ -32,10 +32,11 @@ def neural_transport(data: str, *, smoke: bool = False) -> Recipe:
     n_levels, n_steps, width = (2, 2, 8) if smoke else FLOWS[data]
     warmup, tilting, n_chains = (10, 10, 32) if smoke else (WARMUP, TILTING, N_CHAINS)
 
-    def method(shape: tuple[int, int, int]) -> NeuralTransport:
+    def setup(shape: tuple[int, int, int]) -> partial[NeuralTransport]:
         channels, size, _ = shape
         stem, *widths = (4, 8, 16) if smoke else (32, 64, 128, 256)
-        return NeuralTransport(
+        return partial(
+            NeuralTransport,
             ConvEnergy(channels, size, widths, stem=stem, activation=partial(nn.LeakyReLU, 0.05)),
             Glow(channels, size, n_levels=n_levels, n_steps=n_steps, width=width),
             ReplayBuffer(torch.randn(n_chains, *shape), restart=0.01, noise=NoiseStart("normal")),
@@ -50,7 +51,7 @@ def neural_transport(data: str, *, smoke: bool = False) -> Recipe:
         summary=f"neural transport on {data}: {warmup:,} updates of a Glow's likelihood, then its tilt",
         source="arXiv:2006.06897; Glow of github.com/openai/glow; the rest is ours",
         data=data,
-        method=method,
+        setup=setup,
         sample=NeuralTransport.sample,
         batch_size=64,  # Glow, on one device
         steps=warmup + tilting,

@@ -77,17 +77,19 @@ class Anneal(NamedTuple):
         return 1 - (t - self.high - self.falling) / (self.last - 1)
 
 
+def cosine(t: int, *, start: float, steps: int, every: int = 1) -> float:
+    """Code: from ``start`` down to 1e-6 at the step ``steps``; with more steps it stays there. A step makes
+    ``every`` of the updates that ``t`` counts."""
+    return 1e-6 + (start - 1e-6) * 0.5 * (1 + math.cos(math.pi * min(1.0, t // every / steps)))
+
+
 def score_matching_latent(kind: str, data: str, *, smoke: bool = False) -> Recipe:
     """``"bism"`` or ``"vages"`` on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     setting = SMOKE if smoke else SETTINGS[data]
     latent_dim = 4 if smoke else 50  # code
     low, high = setting.sigmas
 
-    def cosine(t: int) -> float:
-        """Code: from the setting's rate down to 1e-6 at the last step; with more steps it stays there."""
-        return 1e-6 + (setting.lr - 1e-6) * 0.5 * (1 + math.cos(math.pi * min(1.0, t / setting.steps)))
-
-    def method(shape: tuple[int, int, int]) -> BiSM | VaGES:
+    def setup(shape: tuple[int, int, int]) -> partial[BiSM | VaGES]:
         channels, size, _ = shape
         features = ResidualFeatures(
             channels,
@@ -108,10 +110,12 @@ def score_matching_latent(kind: str, data: str, *, smoke: bool = False) -> Recip
         make: Callable[..., BiSM | VaGES] = partial(VaGES, n_samples=2)  # code: L
         if kind == "bism":
             make = partial(BiSM, n_unrolled=0, optimizer_posterior=adam)  # code: N
-        return make(
+        rate = partial(cosine, start=setting.lr, steps=setting.steps)
+        return partial(
+            make,
             energy,
             GaussianPosterior(encoder, latent_dim),
-            partial(
+            objective=partial(
                 multiscale_denoising,
                 sigmas=(2 * low, 2 * high),
                 reference=REFERENCE,
@@ -119,8 +123,8 @@ def score_matching_latent(kind: str, data: str, *, smoke: bool = False) -> Recip
             ),
             lower=posterior_fisher,  # code
             n_steps=5,  # code: K
-            lr=cosine,
-            lr_posterior=lambda t: cosine(t // 5),  # it counts all K updates of an iteration
+            lr=rate,
+            lr_posterior=partial(rate, every=5),  # it counts all K updates of an iteration
             optimizer=adam,
             ema=0.999,  # code, by default for every net
         )
@@ -130,7 +134,7 @@ def score_matching_latent(kind: str, data: str, *, smoke: bool = False) -> Recip
         summary=f"{names[kind]} on {data}: a deep energy with {latent_dim} latent variables",
         source="arXiv:2010.07856, github.com/baofff/BiSM; arXiv:2010.08258, github.com/baofff/VaGES",
         data=data,
-        method=method,
+        setup=setup,
         sample=partial(sample, anneal=Anneal(3, 10, 3) if smoke else Anneal()),
         batch_size=100,  # code
         steps=setting.steps,

@@ -33,7 +33,7 @@ def short_run(data: str, *, smoke: bool = False) -> Recipe:
     n_features = 8 if smoke else N_FEATURES[data]
     n_steps = 10 if smoke else 100
 
-    def method(shape: tuple[int, int, int]) -> MaximumLikelihood:
+    def setup(shape: tuple[int, int, int]) -> partial[MaximumLikelihood]:
         channels, size, _ = shape
         # Code: a 3 x 3 convolution, then halvings, each with twice the
         # channels, down to 4 x 4: three of 32 x 32. The four of 64 x 64 are
@@ -46,7 +46,8 @@ def short_run(data: str, *, smoke: bool = False) -> Recipe:
             stem=n_features,
             activation=partial(nn.LeakyReLU, 0.2),  # code
         )
-        return MaximumLikelihood(
+        return partial(
+            MaximumLikelihood,
             energy,
             NoiseStart("uniform", 1.0, shape),  # code
             # K: paper. Code: x + ∇f(x) + 0.01 ε.
@@ -66,7 +67,7 @@ def short_run(data: str, *, smoke: bool = False) -> Recipe:
         summary=f"short-run MCMC on {data}: {way}",
         source=SOURCE,
         data=data,
-        method=method,
+        setup=setup,
         sample=MaximumLikelihood.sample,
         batch_size=64,  # code
         # Paper: 200,000 updates, after which it lowers the learning rate and

@@ -28,7 +28,7 @@ N_IMAGES, BATCH, EPOCHS = 40_000, 100, 601  # code, for CelebA; the same number 
 def short_run_inference(data: str, *, smoke: bool = False) -> Recipe:
     """Short-run inference on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
 
-    def method(shape: tuple[int, int, int]) -> ShortRunInference:
+    def setup(shape: tuple[int, int, int]) -> partial[ShortRunInference]:
         channels, size, _ = shape
         generator = ConvLadderGenerator(
             (4, 4, 6) if smoke else (64, 64, 64, 96, 128),  # code, the top layer first
@@ -39,7 +39,8 @@ def short_run_inference(data: str, *, smoke: bool = False) -> Recipe:
             side=size // 2 if size <= 32 else size // 4,
             std=0.15,  # code
         )
-        return ShortRunInference(
+        return partial(
+            ShortRunInference,
             generator,
             chain=Chain(
                 ula, n_steps=5 if smoke else 25, step_size=0.05
@@ -54,7 +55,7 @@ def short_run_inference(data: str, *, smoke: bool = False) -> Recipe:
         source="arXiv:1912.01909, github.com/enijkamp/short_run_inf (for CelebA at 32 x 32, without tuning); "
         "MNIST, CIFAR-10 and the side 64 are ours",
         data=data,
-        method=method,
+        setup=setup,
         sample=sample,
         batch_size=BATCH,
         steps=EPOCHS * N_IMAGES // BATCH,

@@ -65,7 +65,7 @@ def variational_teaching(data: str, *, smoke: bool = False) -> Recipe:
     """Variational MCMC teaching on ``"mnist"``, ``"cifar10"`` or ``"celeba"``."""
     s = SMOKE if smoke else SETTINGS[data]
 
-    def method(shape: tuple[int, int, int]) -> VariationalTeaching:
+    def setup(shape: tuple[int, int, int]) -> partial[VariationalTeaching]:
         channels, size, _ = shape
         leaky = partial(nn.LeakyReLU, 0.2)  # code
         n_latent = 8 if smoke else 100  # code
@@ -87,7 +87,8 @@ def variational_teaching(data: str, *, smoke: bool = False) -> Recipe:
             (8, 16) if smoke else (64, 128, 256, 256),  # code; its kernels of 4 are 3 here
             activation=leaky,
         )
-        return VariationalTeaching(
+        return partial(
+            VariationalTeaching,
             DescriptorEnergy(channels, size, layers, reference_std=0.016, activation=leaky),  # code
             generator,
             GaussianPosterior(encoder, n_latent),
@@ -102,7 +103,7 @@ def variational_teaching(data: str, *, smoke: bool = False) -> Recipe:
         summary=f"variational MCMC teaching on {data}: {s.n_steps} Langevin steps from an auto-encoder",
         source=f"arXiv:2012.14936 and github.com/jianwen-xie/CoopVAEBM {SETTINGS[data].source}",
         data=data,
-        method=method,
+        setup=setup,
         sample=VariationalTeaching.sample,
         batch_size=s.batch_size,
         steps=s.steps,

@@ -13,6 +13,7 @@ rank 0 only.
 """
 
 from ebmlearn.runs._files import read, session, write
-from ebmlearn.runs._hooks import CoarseDistance, Grids, Log, Trace
+from ebmlearn.runs._hooks import CoarseDistance, Grids, Log
+from ebmlearn.runs._trace import Trace, read_trace
 
-__all__ = ["CoarseDistance", "Grids", "Log", "Trace", "read", "session", "write"]
+__all__ = ["CoarseDistance", "Grids", "Log", "Trace", "read", "read_trace", "session", "write"]

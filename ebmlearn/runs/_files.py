@@ -74,9 +74,47 @@ def read(folder: str | Path) -> dict[str, Any]:
             "`python -m ebmlearn train NAME --out FOLDER`"
         )
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}); the checkpoints beside it may be whole") from error
+    missing = _missing(about, _CONTENT)
+    if missing:
+        raise ValueError(f"{path} is damaged ({missing}); the checkpoints beside it may be whole")
+    about["options"].setdefault("set", {})
+    return about
+
+
+# What a run.json must have to be of use. Each session has more, which is shown and not used.
+_CONTENT: dict[str, Any] = {
+    "options": {"recipe": str, "smoke": bool, "data": str, "seed": int},
+    "settings": dict,
+    "data": {"shape": list, "images": int, "sha256": str},
+    "steps": int,
+    "sessions": list,
+}
+_IF_THERE: dict[str, Any] = {"file": {"path": str, "sha256": str}, "set": dict}
+
+
+def _missing(content: Any, wanted: dict[str, Any], name: str = "") -> str:
+    """What is not as it must be; empty if all is."""
+    if not isinstance(content, dict):
+        return f"{name or 'it'} is no object"
+    optional = {key: kind for key, kind in _IF_THERE.items() if content.get(key) is not None}
+    for key, kind in {**wanted, **optional}.items():
+        if key not in content:
+            return f"there is no {name}{key}"
+        if isinstance(kind, dict):
+            fault = _missing(content[key], kind, f"{name}{key}.")
+            if fault:
+                return fault
+        elif not isinstance(content[key], kind):
+            return f"{name}{key} is {content[key]!r}"
+    shape = content.get("shape", [1, 1, 1])
+    if [type(side) for side in shape] != [int] * 3 or min(shape) < 1:
+        return f"{name}shape is {shape!r}"
+    if not all(isinstance(each, dict) for each in content.get("sessions", [])):
+        return "a session is no object"
+    return ""
 
 
 def write(path: str | Path, content: Any) -> None:

@@ -1,7 +1,6 @@
 """What a run writes as training goes."""
 
 import io
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,49 +15,6 @@ from ebmlearn import random
 from ebmlearn.evaluate.images import image_distances
 from ebmlearn.files import write_whole
 from ebmlearn.train import Method
-
-
-class Trace:
-    """A hook that writes a row of a CSV file for each step, at once, so that a killed run loses none.
-
-    A resumed run repeats the steps since its checkpoint: their old rows are dropped first.
-
-    Args:
-        path: The file.
-        every: Force the rows to disk every so many steps: what `fit` has as ``every``.
-    """
-
-    def __init__(self, path: str | Path, every: int) -> None:
-        self.path, self.every = Path(path), every
-        self.names: list[str] | None = None
-
-    def __call__(self, step: int, method: Method, metrics: dict[str, Tensor]) -> None:
-        """Write the row of a step.
-
-        Raises:
-            ValueError: If the metrics are others than before.
-        """
-        row = [str(step), *(f"{value.item():.9g}" for value in metrics.values())]  # a float32 exactly
-        if self.names is None:
-            self.names = list(metrics)
-            write_whole(self.path, self._earlier(step, ",".join(["step", *metrics]) + "\n").encode())
-        if list(metrics) != self.names:
-            raise ValueError(f"step {step} reports {list(metrics)}; the steps before reported {self.names}")
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(",".join(row) + "\n")
-            if step % self.every == 0:  # what comes next, a checkpoint, must not outlive the rows before it
-                file.flush()
-                os.fsync(file.fileno())
-
-    def _earlier(self, step: int, header: str) -> str:
-        """What stays of the file: the header and the steps before this one."""
-        if step == 1 or not self.path.exists():
-            return header
-        first, *rows = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if first != header:
-            raise ValueError(f"{self.path} has the columns {first.strip()}, this run has {header.strip()}")
-        whole = (row for row in rows if row.endswith("\n"))  # a crash may have cut the last one
-        return header + "".join(row for row in whole if int(row.partition(",")[0]) < step)
 
 
 class Grids:

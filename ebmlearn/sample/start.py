@@ -124,7 +124,7 @@ class ReplayBuffer(Start):
             check.instance("noise", noise, NoiseStart)
         elif restart > 0:
             raise ValueError(f"restart is {restart} and noise is None; expected a NoiseStart if restart > 0")
-        check.batch("x", x, least=1, finite=True)
+        check.batch("x", x, least=1, finite=not x.is_meta)  # which has a shape only
         self.restart, self.noise = float(restart), noise
         self.register_buffer("x", x.detach().clone())
         self.index = ShuffledIndex(len(x))

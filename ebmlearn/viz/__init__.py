@@ -10,7 +10,7 @@ from ebmlearn.viz.animation import animate
 from ebmlearn.viz.images import image_grid, save_grid
 from ebmlearn.viz.plane import chain, energy_map, samples
 from ebmlearn.viz.source import show
-from ebmlearn.viz.training import traces
+from ebmlearn.viz.training import save_traces, traces
 
 __all__ = [
     "CHAIN",
@@ -24,6 +24,7 @@ __all__ = [
     "image_grid",
     "samples",
     "save_grid",
+    "save_traces",
     "show",
     "style",
     "traces",

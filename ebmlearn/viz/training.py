@@ -1,8 +1,11 @@
 """Curves of training metrics."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO
 
 import numpy as np
+from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from torch import Tensor
 
@@ -92,3 +95,51 @@ def traces(
     if title is not None:
         ax.set_title(title)
     return ax
+
+
+def save_traces(
+    history: Mapping[str, Tensor],
+    file: str | Path | IO[bytes],
+    *,
+    title: str | None = None,
+    format: str = "png",
+) -> None:
+    """Write the curves of all metrics as one picture, a panel for each, since their units differ.
+
+    The running mean of `traces` has a window of a fiftieth of the steps.
+
+    Args:
+        history: Metrics by name, each of shape ``(steps,)``; what `ebmlearn.fit` returns.
+        file: Its path, or a binary file.
+        title: Title of the picture.
+        format: ``"png"``, ``"pdf"`` or ``"svg"``.
+
+    Raises:
+        ValueError: If there is no metric, or one is empty, not of shape ``(steps,)`` or not finite.
+
+    Example:
+        >>> import io, torch
+        >>> file = io.BytesIO()
+        >>> save_traces({"gap": torch.linspace(1, 0, 100)}, file)
+        >>> file.getvalue()[1:4]
+        b'PNG'
+    """
+    if not history:
+        raise ValueError("no metric to draw: history is empty.")
+    figure, axes = plt.subplots(
+        len(history),
+        1,
+        figsize=(6, 1.8 * len(history)),
+        layout="constrained",
+        squeeze=False,
+        facecolor="white",
+    )
+    try:
+        for ax, (name, values) in zip(axes[:, 0], history.items(), strict=True):
+            traces({name: values}, ax, smooth=max(1, len(values) // 50), xlabel="")
+        axes[-1, 0].set_xlabel("step")
+        if title is not None:
+            figure.suptitle(title)
+        figure.savefig(file, format=format, dpi=150)
+    finally:
+        plt.close(figure)

@@ -13,52 +13,50 @@ import time
 
 import pytest
 import torch
+from command import NAME, TRAIN, call
 from PIL import Image
 from processes import Child, module, ranks
 from tiny_hub import hub, tiny_data  # noqa: F401 fixtures
 
 import ebmlearn
 from ebmlearn import __main__, runs
-from ebmlearn.commands import _results, _train
+from ebmlearn.commands import _results, _show, _train
 from ebmlearn.methods import LatentPrior
 from ebmlearn.recipes import RECIPES
 from ebmlearn.train import checkpoint, checksum
 
-NAME = "latent-prior-mnist"  # the quickest
-TRAIN = ["train", NAME, "--smoke", "--criterion", "0", "--every", "2", "--steps", "4"]
-
-
-def call(*argv):
-    return __main__.main([str(a) for a in argv])
-
-
-@pytest.fixture
-def out(tmp_path):
-    return tmp_path / "runs" / "a"
-
-
-@pytest.fixture
-def fails(capsys):
-    """Call it with arguments: the message of a call that must fail with status 2 and no traceback."""
-
-    def run(*argv):
-        capsys.readouterr()
-        assert call(*argv) == 2
-        printed = capsys.readouterr().err
-        assert printed.startswith("error: ") and "Traceback" not in printed
-        return printed
-
-    return run
-
-
 # ---------------------------------------------------------------------------------------- list and show
 
 
-def test_list_has_a_line_for_each_recipe(capsys):
+def test_list_has_a_line_for_each_recipe_and_a_heading_for_each_method(capsys):
     assert call("list") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(RECIPES)
-    assert all(line.endswith(make().summary) for line, make in zip(lines, RECIPES.values(), strict=True))
+    rows = [line.split() for line in lines if line.split() and line.split()[0] in RECIPES]
+    assert [row[0] for row in rows] == list(RECIPES)  # in the order of the book, each once
+    for row in rows:
+        recipe = RECIPES[row[0]]()
+        assert row[1] == recipe.data and row[2:7] == " x ".join(map(str, recipe.shape())).split()
+        assert " ".join(row[8:11]) == f"{recipe.steps:,} x {recipe.batch_size}"
+    by_name = {row[0]: row for row in rows}
+    assert by_name["short-run-cifar10"][7] == "11,031,808"  # as in the test of show
+    assert by_name["short-run-cifar10"][11:] == ["100"]
+    assert by_name["dual-mcmc-mnist"][11:] == ["30", "+", "10"]
+    assert by_name["neural-transport-mnist"][11:] == ["2", "x", "3", "leapfrog"]
+    assert by_name["bism-mnist"][11:] == ["none"]
+    heading = lines.index("dual-MCMC teaching")
+    assert lines[heading - 1] == "" and lines[heading + 1].startswith("  arXiv:2312.02469")
+    assert all(len(line) <= 110 for line in lines)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_list_counts_the_weights_of_the_nets_without_making_them(name):
+    """By shapes alone: of a smoke size it is what the nets have when they are made."""
+    recipe = RECIPES[name](smoke=True)
+    nets = dict(_show._nets(recipe))
+    assert all(value.is_meta for net in nets.values() for value in [*net.parameters(), *net.buffers()])
+    made = dict(recipe.method(recipe.shape()).named_children())
+    sizes = [[sum(p.numel() for p in each[key].parameters()) for key in nets] for each in (nets, made)]
+    assert sizes[0] == sizes[1] and sum(sizes[0]) > 0
 
 
 def test_of_several_ranks_the_first_speaks(capsys, monkeypatch):
@@ -124,6 +122,7 @@ def test_run_json_says_what_was_run(out):
         "precision": "float32",
         "channels_last": False,
         "cuda_graphs": False,
+        "set": {},
     }
     recipe = RECIPES[NAME](smoke=True)
     settings = recipe.method(recipe.shape()).settings()
@@ -212,8 +211,10 @@ def test_speed_reaches_fit(out):
 
 
 def test_compile_takes_a_number_or_ten():
-    parse = __main__._parser().parse_args
-    given = [parse([*TRAIN, "--out", "a", *more]).compile for more in ([], ["--compile"], ["--compile", "5"])]
+    given = [
+        __main__._parse([*TRAIN, "--out", "a", *more]).compile
+        for more in ([], ["--compile"], ["--compile", "5"])
+    ]
     assert given == [0, 10, 5]
 
 
@@ -322,9 +323,10 @@ def test_no_data_says_how_to_get_it(out, fails, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--steps", "0"], "expected steps, every, n_checkpoints >= 1; got 0"),
-        (["--every", "0"], "expected steps, every, n_checkpoints >= 1; got 4, 0"),
-        (["--n-checkpoints", "0"], "expected steps, every, n_checkpoints >= 1"),
+        (["--steps", "0"], "--steps is 0; expected at least 1"),
+        (["--every", "0"], "--every is 0; expected at least 1"),
+        (["--n-checkpoints", "0"], "--n-checkpoints is 0; expected at least 1"),
+        (["--seed", "-1"], "--seed is -1; expected 0 to 2**32 - 1"),
         (["--compile", "-1"], "compile is -1; expected the number of steps in a block"),
         (["--cuda-graphs"], "cuda_graphs replays compiled blocks: it needs compile > 0"),
         (["--criterion", "19"], "--criterion is 19; expected 0, for none, or at least 20 samples"),

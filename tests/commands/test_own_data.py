@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from test_main import TRAIN, call, fails, out  # noqa: F401 fixtures
+from command import TRAIN, call
 from tiny_hub import datasets, hub, png, tiny_data  # noqa: F401 fixtures
 from torch.nn import functional
 
@@ -49,7 +49,7 @@ def about(run):
     return json.loads((run / "run.json").read_text())
 
 
-def test_a_folder_from_training_to_evaluation(out, photos, capsys, fails, monkeypatch, tmp_path):  # noqa: F811
+def test_a_folder_from_training_to_evaluation(out, photos, capsys, fails, monkeypatch, tmp_path):
     folder, right = photos
     monkeypatch.chdir(folder.parent)
     assert call(*TRAIN, "--out", out, "--data", "photos") == 0
@@ -76,7 +76,7 @@ def test_a_folder_from_training_to_evaluation(out, photos, capsys, fails, monkey
     assert f"there is no file or folder '{folder}'" in fails("evaluate", out, "--features", "pixels")
 
 
-def test_test_images_are_named_where_none_are_set_aside(out, photos, capsys, fails, tmp_path):  # noqa: F811
+def test_test_images_are_named_where_none_are_set_aside(out, photos, capsys, fails, tmp_path):
     folder, _ = photos
     assert call(*TRAIN, "--out", out, "--data", folder / "train") == 0
     message = fails("evaluate", out, "-n", "70")
@@ -97,7 +97,7 @@ def test_test_images_are_named_where_none_are_set_aside(out, photos, capsys, fai
     assert "has other classes than" in message and "'light', 'lit'" in message
 
 
-def test_a_file_without_classes(out, photos, fails, capsys, tmp_path):  # noqa: F811
+def test_a_file_without_classes(out, photos, fails, capsys, tmp_path):
     folder, right = photos
     levels = ((right + 1) * 127.5).round().to(torch.uint8)
     np.save(tmp_path / "x.npy", levels.numpy()[:, 0])
@@ -110,7 +110,7 @@ def test_a_file_without_classes(out, photos, fails, capsys, tmp_path):  # noqa: 
     assert "are of one class, so there is no classifier of them to train; give --features pixels" in message
 
 
-def test_more_images_than_the_recipe_takes(out, capsys, tmp_path):  # noqa: F811
+def test_more_images_than_the_recipe_takes(out, capsys, tmp_path):
     x = np.arange(512, dtype=np.int64).repeat(SIDE * SIDE).reshape(512, SIDE, SIDE) % 250
     np.save(tmp_path / "x.npy", x.astype(np.uint8))
     with warnings.catch_warnings():
@@ -120,7 +120,7 @@ def test_more_images_than_the_recipe_takes(out, capsys, tmp_path):  # noqa: F811
     assert about(out)["data"]["images"] == 256
 
 
-def test_a_set_of_the_hub(out, fails, tmp_path, monkeypatch, capsys):  # noqa: F811
+def test_a_set_of_the_hub(out, fails, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("EBMLEARN_DATA", str(tmp_path / "hub"))
     monkeypatch.setenv("EBMLEARN_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
@@ -165,7 +165,7 @@ def test_a_recipe_of_data_of_its_own(photos):
             dataclasses.replace(recipe, **{missing: None}).shape()
 
 
-def test_what_is_no_data(out, fails, tmp_path):  # noqa: F811
+def test_what_is_no_data(out, fails, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "notes.txt").write_text("no image")
     message = fails(*TRAIN, "--out", out, "--data", tmp_path / "photos")

@@ -127,7 +127,7 @@ def test_a_generator_doubles_with_any_kernel(kernel):
     ("call", "message"),
     [
         (lambda: NonLocalEnergy(1, 4), r"size is 4 and widths are \(32, 64, 128\).*to the power of"),
-        (lambda: NonLocalEnergy(1, 4, ()), "at least one width"),
+        (lambda: NonLocalEnergy(1, 4, ()), r"widths is \(\); expected whole numbers >= 1, at least one"),
         (lambda: DescriptorEnergy(1, 8, reference_std=0.0), "reference_std is 0.0; expected a number > 0"),
     ],
 )
