@@ -192,10 +192,9 @@ def subclass(answer: Any, base: type) -> type:
 def root(f: Callable[[float], float], low: float, high: float) -> float:
     """Where a function that changes its sign once is 0, by halving, to the last bit or nearly."""
     rising = f(high) > 0
-    for _ in range(200):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         low, high = (low, middle) if (f(middle) > 0) is rising else (middle, high)
-    return (low + high) / 2
+    return middle
 
 
 def chain_variance(

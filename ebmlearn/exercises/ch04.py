@@ -13,7 +13,7 @@ HALF, THIRD = 1 / 2, 1 / 3
 
 def precision(share: float) -> float:
     """Where learning rests with steps of this share of the data's standard deviation, 1."""
-    return root(lambda a: chain_variance(a, s=share, n_steps=3000) - 1, 0.5, 1.9)
+    return root(lambda a: chain_variance(a, s=share, n_steps=800) - 1, 0.5, 1.9)
 
 
 def nats(p: float, q: float) -> float:

@@ -16,7 +16,7 @@ def target(answer: Any) -> None:
 
     def right(s: float, std: float) -> float:
         mode = Gaussian(torch.zeros(2), std**2 * torch.eye(2)).double()
-        grid = exact.Grid((-8 * std, 8 * std), n=240, dtype=torch.float64)
+        grid = exact.Grid((-6 * std, 6 * std), n=60, dtype=torch.float64)
         return exact.expectation(lambda x: s**2 / 2 * grad(mode, x)[1].norm(dim=1), mode, grid).value.item()
 
     wrong = [

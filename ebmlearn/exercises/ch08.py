@@ -49,7 +49,7 @@ def floor(answer: Any) -> None:
 def edit(answer: Any) -> None:
     """a subclass of CoopNets whose ``infer`` draws from the exact posterior, with τ = 0.3."""
     method = subclass(answer, CoopNets)
-    n, tau, x = 20_000, 0.3, torch.tensor([-1.0, 0.5, 2.0])
+    n, tau, x = 10_000, 0.3, torch.tensor([-1.0, 0.5, 2.0])
     for b in (0.5, 0.9):
         generator = MLPGenerator(1, (1,), (), std=tau)
         torch.nn.init.constant_(generator.net[0].weight, b)

@@ -44,7 +44,7 @@ def both(answer: Any) -> None:
     wrong = [
         (1 / V, "at the right energy the chain still contracts, so the right side is not zero"),
         (
-            root(lambda a: chain_variance(a, s=S, n_steps=9000) - V, 0.5, 2.0),
+            root(lambda a: chain_variance(a, s=S, n_steps=4000) - V, 0.5, 2.0),
             "at that energy the chain contracts",
         ),
         (

@@ -28,7 +28,7 @@ def floor(answer: Any) -> None:
 
     def right(eigenvalues: Tensor) -> Tensor:
         # the least over c of the cost of each direction, by search
-        c, lam = torch.linspace(1e-4, 1, 100_001, dtype=torch.float64)[:, None], eigenvalues
+        c, lam = torch.linspace(1e-4, 1, 20_001, dtype=torch.float64)[:, None], eigenvalues
         return ((lam * c - 1 - (lam * c).log() + (lam - 1) * c) / 2).amin(0).sum()
 
     wrong = [
