@@ -21,7 +21,7 @@ PACKAGE = Path(ebmlearn.__file__).parent
 ROOMS = [
     *("random", "files", "progress", "schedules", "speed", "energy", "targets", "nets", "posteriors"),
     *("objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "methods", "data", "viz"),
-    *("recipes", "runs", "commands", "__main__"),
+    *("exercises", "recipes", "runs", "commands", "__main__"),
 ]
 
 
