@@ -6,15 +6,9 @@ import torch
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
-from ebmlearn.exercises._base import (
-    Hint,
-    chain_variance,
-    compare,
-    compare_function,
-    exercise,
-    parts,
-    values,
-)
+from ebmlearn.exercises._base import Hint, exercise, parts, values
+from ebmlearn.exercises._compare import compare, compare_function
+from ebmlearn.exercises._exact import chain_variance
 from ebmlearn.sample import ula
 from ebmlearn.targets import four_weighted_gaussians
 

@@ -4,16 +4,9 @@ from typing import Any
 
 import torch
 
-from ebmlearn.exercises._base import (
-    Hint,
-    call,
-    chain_variance,
-    compare,
-    compare_function,
-    exercise,
-    parts,
-    values,
-)
+from ebmlearn.exercises._base import Hint, call, exercise, parts, values
+from ebmlearn.exercises._compare import compare, compare_function
+from ebmlearn.exercises._exact import chain_variance
 from ebmlearn.targets import funnel
 
 

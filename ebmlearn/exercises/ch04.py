@@ -6,7 +6,9 @@ import torch
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
-from ebmlearn.exercises._base import chain_variance, compare, exercise, parts, root
+from ebmlearn.exercises._base import exercise, parts
+from ebmlearn.exercises._compare import compare
+from ebmlearn.exercises._exact import chain_variance, root
 
 HALF, THIRD = 1 / 2, 1 / 3
 

@@ -5,7 +5,9 @@ from typing import Any
 import torch
 
 from ebmlearn.energy import Gaussian
-from ebmlearn.exercises._base import Hint, chain_variance, compare_function, exercise, root, values
+from ebmlearn.exercises._base import Hint, exercise, values
+from ebmlearn.exercises._compare import compare_function
+from ebmlearn.exercises._exact import chain_variance, root
 from ebmlearn.sample import ula
 
 

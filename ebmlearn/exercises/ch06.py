@@ -7,7 +7,8 @@ import torch
 
 from ebmlearn.energy import Gaussian, grad
 from ebmlearn.evaluate import exact
-from ebmlearn.exercises._base import compare_function, exercise
+from ebmlearn.exercises._base import exercise
+from ebmlearn.exercises._compare import compare_function
 
 
 @exercise("ex-06-target")

@@ -6,7 +6,8 @@ import torch
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import fisher
-from ebmlearn.exercises._base import compare, compare_function, exercise, parts
+from ebmlearn.exercises._base import exercise, parts
+from ebmlearn.exercises._compare import compare, compare_function
 
 
 @exercise("ex-07-hand")

@@ -6,7 +6,8 @@ import torch
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import linear
-from ebmlearn.exercises._base import Hint, call, compare, exercise, parts, subclass, values
+from ebmlearn.exercises._base import Hint, call, exercise, parts, subclass, values
+from ebmlearn.exercises._compare import compare
 from ebmlearn.methods import CoopNets
 from ebmlearn.nets import LinearEnergy, MLPGenerator
 from ebmlearn.sample import Chain, ula
@@ -52,8 +53,9 @@ def edit(answer: Any) -> None:
     n, tau, x = 10_000, 0.3, torch.tensor([-1.0, 0.5, 2.0])
     for b in (0.5, 0.9):
         generator = MLPGenerator(1, (1,), (), std=tau)
-        torch.nn.init.constant_(generator.net[0].weight, b)
-        torch.nn.init.zeros_(generator.net[0].bias)
+        slope, shift = generator.parameters()  # of one linear layer
+        torch.nn.init.constant_(slope, b)
+        torch.nn.init.zeros_(shift)
         net = LinearEnergy(lambda x: x**2 / 2, torch.tensor([0.5]))
         made = method(net, generator, chain=Chain(ula, n_steps=1, step_size=0.1))
         law = linear.posterior(linear.from_generator(generator), x[:, None])

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ebmlearn.exercises._base import chain_variance, compare, compare_function, exercise, parts, root
+from ebmlearn.exercises._base import exercise, parts
+from ebmlearn.exercises._compare import compare, compare_function
+from ebmlearn.exercises._exact import chain_variance, root
 
 V, S, K, TAU = 1.0, 0.1, 20, 0.3  # of the chapter's line
 

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from ebmlearn.exercises._base import Hint, chain_variance, compare, exercise, parts, root, values
+from ebmlearn.exercises._base import Hint, exercise, parts, values
+from ebmlearn.exercises._compare import compare
+from ebmlearn.exercises._exact import chain_variance, root
 
 V, S, TAU = 1.0, 0.1, 0.3  # of the chapter's line
 

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from ebmlearn.exercises._base import compare_function, exercise
+from ebmlearn.exercises._base import exercise
+from ebmlearn.exercises._compare import compare_function
 
 
 @exercise("ex-11-noise")

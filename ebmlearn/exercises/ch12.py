@@ -7,7 +7,8 @@ import torch
 
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact
-from ebmlearn.exercises._base import compare, compare_function, exercise, parts
+from ebmlearn.exercises._base import exercise, parts
+from ebmlearn.exercises._compare import compare, compare_function
 
 
 def moments(energy: Any) -> tuple[float, float]:
@@ -47,11 +48,10 @@ def n_eff(answer: Any) -> None:
     normal = Gaussian(torch.zeros(1), torch.eye(1)).double()
 
     def right(sigma: float) -> float:
-        first, second = (
-            exact.expectation(lambda t, k=k: (-k * sigma * t[:, 0]).exp(), normal, grid).value.item()
-            for k in (1, 2)
-        )
-        return first**2 / second
+        def moment(k: int) -> float:
+            return exact.expectation(lambda t: (-k * sigma * t[:, 0]).exp(), normal, grid).value.item()
+
+        return moment(1) ** 2 / moment(2)
 
     wrong = [
         (lambda sigma: math.exp(-(sigma**2) / 2), "is the first moment squared?"),

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebmlearn.exercises._base import compare, compare_function, exercise
+from ebmlearn.exercises._base import exercise
+from ebmlearn.exercises._compare import compare, compare_function
 from ebmlearn.sample import ula
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
-from ebmlearn.exercises._base import chain_variance, compare, exercise
+from ebmlearn.exercises._base import exercise
+from ebmlearn.exercises._compare import compare
+from ebmlearn.exercises._exact import chain_variance
 
 
 @exercise("ex-14-reach")

@@ -4,7 +4,8 @@ from typing import Any
 
 import torch
 
-from ebmlearn.exercises._base import compare, compare_function, exercise
+from ebmlearn.exercises._base import exercise
+from ebmlearn.exercises._compare import compare, compare_function
 
 
 @exercise("ex-17-half")

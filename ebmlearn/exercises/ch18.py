@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebmlearn.exercises._base import compare_function, exercise
+from ebmlearn.exercises._base import exercise
+from ebmlearn.exercises._compare import compare_function
 
 
 @exercise("ex-18-loss")

@@ -6,7 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebmlearn.exercises._base import Hint, compare, compare_function, exercise, parts, values
+from ebmlearn.exercises._base import Hint, exercise, parts, values
+from ebmlearn.exercises._compare import compare, compare_function
 
 
 def bias(eigenvalues: Tensor, n: float) -> Tensor:

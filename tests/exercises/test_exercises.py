@@ -19,7 +19,8 @@ import torch
 
 import ebmlearn as el
 from ebmlearn import exercises, targets
-from ebmlearn.exercises._base import CHECKERS, Hint, compare, exercise
+from ebmlearn.exercises._base import CHECKERS, Hint, exercise
+from ebmlearn.exercises._compare import compare
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 CHAPTERS = {int(p.name[:2]): p for p in sorted(BOOK.glob("[0-9][0-9]_*.md"))}

@@ -73,7 +73,7 @@ def refers_back(chapter: int) -> list[int]:
     found |= {int(n) for n in re.findall(r"`[^`]*\b(?:eq|fig|thm|ex)-(\d\d)-", text)}
     words = re.findall(r"[Cc]hapters? (\d+(?:(?:, | and | or | to )\d+)*)", text)
     found |= {int(n) for several in words for n in re.findall(r"\d+", several)}
-    return sorted(n for n in found if n < chapter)
+    return sorted(n for n in found if n in TEXT and n < chapter)
 
 
 def test_what_builds_on_what_is_what_the_chapters_refer_to():
