@@ -80,7 +80,7 @@ def call(function: Any, *arguments: Any) -> Any:
             for a in arguments
         )
         text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
-        raise Hint(f"your function raised {text}; it was called with {shown}") from error
+        raise Hint(f"your function raised {text}; it was called with {shown or 'nothing'}") from error
 
 
 def subclass(answer: Any, base: type) -> type:

@@ -1,5 +1,6 @@
 """Chapter 8: cooperative learning."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,7 +58,7 @@ def edit(answer: Any) -> None:
         torch.nn.init.constant_(slope, b)
         torch.nn.init.zeros_(shift)
         net = LinearEnergy(lambda x: x**2 / 2, torch.tensor([0.5]))
-        made = method(net, generator, chain=Chain(ula, n_steps=1, step_size=0.1))
+        made = call(partial(method, net, generator, chain=Chain(ula, n_steps=1, step_size=0.1)))
         law = linear.posterior(linear.from_generator(generator), x[:, None])
         std = law.cov.sqrt().item()
         given = torch.randn(len(x) * n, 1)
