@@ -64,7 +64,7 @@ from ebmlearn.train import Method, Stopped, fit, load
 __version__ = "0.1.0"
 
 # Imported at first use: they need packages that training does not.
-_LAZY = ("data", "viz")
+_LAZY = ("data", "exercises", "viz")
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -103,6 +103,7 @@ __all__ = [
     "diagnostics",
     "energy",
     "evaluate",
+    "exercises",
     "fit",
     "gibbs",
     "grad",
