@@ -7,7 +7,7 @@ cells and their outputs.
     notebooks.py run           execute the chapters that changed
     notebooks.py run --all     execute every chapter
     notebooks.py run NAME ...  execute these, such as 01_energy
-    notebooks.py format        format every .md: its cells as ruff does, its
+    notebooks.py format        format every .md: cells as ruff does, their
                                options as JupyterLab writes them
 
 File times are never looked at: they mean nothing after a clone.

@@ -371,8 +371,8 @@ def test_options_in_another_form_than_jupyterlab_writes_are_a_problem_that_forma
 
 def test_format_changes_code_cells_and_the_form_of_options_only():
     messy = TEXT.replace("x = 1", "x=1").replace("print(x)", "print( x )")
-    messy += "```python\nx=1\n```\n\nx=1\n"
-    assert notebooks.formatted(messy) == TEXT + "```python\nx=1\n```\n\nx=1\n"
+    messy += "\n```python\nx=1\n```\n\nx=1\n"
+    assert notebooks.formatted(messy) == TEXT + "\n```python\nx=1\n```\n\nx=1\n"
     yaml = TEXT.replace("x = 1", "---\nmystnb:\n  image:\n    alt: b\ntags: [a]\n---\nx=1")
     assert notebooks.formatted(yaml) == yaml.replace("x=1", "x = 1")
     with pytest.raises(ValueError, match="x = = 1"):
