@@ -9,6 +9,8 @@ cells and their outputs.
     notebooks.py run NAME ...  execute these, such as 01_energy
     notebooks.py format        format every .md: cells as ruff does, their
                                options as JupyterLab writes them
+    notebooks.py student       copy the chapters to work/, for students
+    notebooks.py solutions     the same with solutions, in work/solutions/
 
 File times are never looked at: they mean nothing after a clone.
 """
@@ -320,9 +322,15 @@ def formatted(text: str) -> str:
 def main(argv: list[str]) -> int:
     command, names = argv[0] if argv else "", argv[1:]
     unknown = set(names) - {"--all", *(md.stem for md in sources())}
-    if command not in ("check", "run", "format") or unknown:
+    known = "check", "run", "format", "student", "solutions"
+    if command not in known or unknown:
         print(__doc__, *unknown, sep="\n")
         return 2
+    if command in ("student", "solutions"):
+        import student  # it needs the package
+
+        chosen = names or [md.stem for md in sources()]
+        return student.copies(chosen, solutions=command == "solutions")
     bad = 0
     for md in sources():
         if command == "format":
