@@ -16,6 +16,7 @@ import re
 
 import nbformat
 
+import needed
 import plain
 from ebmlearn.files import write_whole
 
@@ -26,7 +27,7 @@ MARK = re.compile(
     r" *(?P<label>\S*)\n.*?^(?P=fence)[ \t]*$",
     re.MULTILINE | re.DOTALL,
 )
-FOLDED = {"hide-input", "hide-cell", "remove-input"}
+FOLDED = {"hide-input", "hide-cell", "remove-input", "remove-cell"}
 # the string of a cell that names a file beside the chapters
 FILE = re.compile(r'(?<=")[\w/]+\.[a-z]+(?=")')
 IMPORT = re.compile(r"^(?:import|from) (\w+)", re.MULTILINE)
@@ -67,6 +68,7 @@ def make(name: str, folder: pathlib.Path, *, solutions: bool):
                 nbformat.v4.new_markdown_cell(text(source).strip())
             )
 
+    codes = iter(_codes(nb, solutions))
     in_solution = has_code = False
     for cell in nb.cells:
         if cell.cell_type != "code":
@@ -82,13 +84,15 @@ def make(name: str, folder: pathlib.Path, *, solutions: bool):
                 has_code = False
             if solutions or not in_solution:
                 write(cell.source[at:])
-        elif "remove-cell" not in cell.metadata.get("tags", []):
-            has_code = has_code or in_solution
-            if solutions or not in_solution:
-                cells.append(code(cell, up))
-                if told := plain.caption(cell):
-                    number = text.number(told["name"])
-                    write(f"**{number}.** {told['caption']}")
+            continue
+        has_code = has_code or (in_solution and not hidden(cell))
+        if in_solution and not solutions:
+            continue
+        if source := next(codes):
+            cells.append(code(cell, source, up))
+            if told := plain.caption(cell):
+                number = text.number(told["name"])
+                write(f"**{number}.** {told['caption']}")
     title, _, rest = cells[0].source.partition("\n")
     head = HEAD.format(more=MORE[solutions].format(up=up, name=name))
     cells[0].source = f"{title}\n\n{head}\n{rest}"
@@ -113,7 +117,23 @@ def make(name: str, folder: pathlib.Path, *, solutions: bool):
     return out
 
 
-def code(cell, up: str):
+def hidden(cell) -> bool:
+    return "remove-cell" in cell.metadata.get("tags", [])
+
+
+def _codes(nb, solutions: bool) -> list[str]:
+    """The code of each cell that is no solution, or of every cell."""
+    chosen, inside = [], False
+    for cell in nb.cells:
+        if cell.cell_type == "code" and (solutions or not inside):
+            chosen.append(cell)
+        for mark in MARK.finditer(cell.source):
+            inside = mark["what"] == "start"
+    sources = [cell.source for cell in chosen]
+    return needed.kept(sources, [hidden(cell) for cell in chosen])
+
+
+def code(cell, source: str, up: str):
     """A code cell as a copy has it: folded where the book folds it."""
     cell = nbformat.from_dict(cell)
     tags = set(cell.metadata.get("tags", []))
@@ -125,7 +145,7 @@ def code(cell, up: str):
         cell.metadata["tags"] = ["raises-exception"]
     cell.source = FILE.sub(
         lambda m: f"{up}/book/{m[0]}" if (BOOK / m[0]).is_file() else m[0],
-        cell.source,
+        source,
     )
     return cell
 
