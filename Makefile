@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format lab figure benchmark lock clean
+.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions lab figure benchmark lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -95,8 +95,19 @@ format: .venv/.ready ## format package, tests and the code cells of the chapters
 	$(BIN)/ruff format --exclude '*.ipynb' .
 	$(BIN)/python book/notebooks.py format
 
-lab: .venv/.ready ## open JupyterLab
-	$(THREADS) $(BIN)/jupyter lab book
+student: .venv/.ready ## copies of the chapters in work/, which git ignores: no solutions, empty cells in their place
+	$(BIN)/python book/notebooks.py student
+
+solutions: .venv/.ready ## the same with the solutions, in work/solutions/
+	$(BIN)/python book/notebooks.py solutions
+
+# Rooted at the repository, so that the package can be edited there. PORT=8899 takes another port, FLAGS="--no-browser"
+# any flag of `jupyter lab`. Jupyter refuses root unless told; in a container there is nobody else.
+lab: .venv/.ready ## open JupyterLab at the copies in work/, made first if there are none; takes PORT= and FLAGS=
+	@ls work/*.ipynb > /dev/null 2>&1 || $(BIN)/python book/notebooks.py student
+	PYTHONSTARTUP="$(CURDIR)/book/lab_startup.py" $(THREADS) $(BIN)/jupyter lab \
+		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/work \
+		$(if $(PORT),--port=$(PORT)) $(if $(filter 0,$(shell id -u)),--allow-root) $(FLAGS)
 
 figure: .venv/.ready ## draw the figure of README.md anew
 	$(BIN)/python book/readme_figure.py

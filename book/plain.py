@@ -28,6 +28,8 @@ DIRECTIVE = re.compile(
 )
 ROLE = re.compile(r"\{(?P<name>[a-z]+(?::[a-z]+)?)\}`(?P<text>[^`]+)`")
 TARGET = re.compile(r"^\((?P<label>[\w-]+)\)=\n+", re.MULTILINE)
+# a link to a file beside the chapters
+LINK = re.compile(r"\]\((?P<file>[\w/.-]+\.\w+)\)")
 KINDS = {
     "exercise": "Exercise",
     "math": "",
@@ -130,9 +132,18 @@ class Plain:
         self.cited: dict[str, None] = {}
 
     def __call__(self, text: str) -> str:
+        text = LINK.sub(self.link, text)
         text = DIRECTIVE.sub(self.directive, text)
         text = TARGET.sub("", text)
         return ROLE.sub(self.role, text)
+
+    def link(self, match: re.Match) -> str:
+        file = BOOK / match["file"]
+        if not file.is_file():
+            return match[0]
+        if file.with_suffix(".ipynb").is_file():  # another chapter's copy
+            return f"]({file.stem}.ipynb)"
+        return f"]({self.up}/book/{match['file']})"
 
     def directive(self, match: re.Match) -> str:
         name, body = match["name"], match["body"].strip("\n")

@@ -40,6 +40,7 @@ HEAD = (
 PATH = """import sys
 
 sys.path.append("{up}/book")  # where modules of the book are: {names}"""
+UNREADABLE = ValueError, AttributeError, nbformat.ValidationError
 REMEDY = "rename it to keep it, or remove it; then run this again"
 MORE = {
     False: "The solutions are in the [built book]({up}/_build/html/book/"
@@ -175,7 +176,7 @@ def update(nb, path: pathlib.Path) -> str:
         try:
             old = nbformat.read(path, as_version=4)
             before = old.metadata.get("ebmlearn", {}).get("written")
-        except (ValueError, nbformat.reader.NotJSONError):
+        except UNREADABLE:
             return f"is there and is no notebook; {REMEDY}"
         if before == new:
             return "kept"
