@@ -101,11 +101,13 @@ student: .venv/.ready ## copies of the chapters in work/, which git ignores: no 
 solutions: .venv/.ready ## the same with the solutions, in work/solutions/
 	$(BIN)/python book/notebooks.py solutions
 
-# Rooted at the repository, so that the package can be edited there. PORT=8899 takes another port, FLAGS="--no-browser"
-# any flag of `jupyter lab`. Jupyter refuses root unless told; in a container there is nobody else.
+# Rooted at the repository, so that the package can be edited there, and each kernel starts with autoreload. PORT=8899
+# takes another port, FLAGS="--no-browser" any flag of `jupyter lab`. Jupyter refuses root unless it is told: in a
+# container there is nobody else.
 lab: .venv/.ready ## open JupyterLab at the copies in work/, made first if there are none; takes PORT= and FLAGS=
 	@ls work/*.ipynb > /dev/null 2>&1 || $(BIN)/python book/notebooks.py student
-	PYTHONSTARTUP="$(CURDIR)/book/lab_startup.py" $(THREADS) $(BIN)/jupyter lab \
+	PYTHONSTARTUP="$(CURDIR)/book/_lab/startup.py" $(THREADS) \
+		JUPYTER_CONFIG_PATH="$(CURDIR)/book/_lab$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" $(BIN)/jupyter lab \
 		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/work \
 		$(if $(PORT),--port=$(PORT)) $(if $(filter 0,$(shell id -u)),--allow-root) $(FLAGS)
 

@@ -88,6 +88,9 @@ def print_as_html(app):
     """
     known = app.registry.translation_handlers
     known["singlehtml"] = known["html"] | known.get("singlehtml", {})
+    if app.builder.name == "singlehtml":
+        # formulas are looked for on the first page only
+        app.config.html_assets_policy = "always"
 
 
 def setup(app):

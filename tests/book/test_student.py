@@ -10,19 +10,15 @@ import builtins
 import functools
 import re
 import symtable
-import sys
 from pathlib import Path
 
 import nbformat
+import needed
+import plain
 import pytest
+import student
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-sys.path.insert(0, str(BOOK))
-
-import needed  # noqa: E402
-import plain  # noqa: E402
-import student  # noqa: E402
-
 NAMES = sorted(path.stem for path in BOOK.glob("[0-9][0-9]_*.ipynb"))
 WORK = BOOK.parent / "work"
 
