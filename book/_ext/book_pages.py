@@ -7,6 +7,7 @@
   chapter, which its file name has: Figure 8.2. Sphinx numbers by the table
   of contents, where chapters that are not written yet would be missing.
 - The whole book on one page, to print, is written as its pages are.
+- Buttons to the repository and to Binder, once it has an address.
 - No thebe: Jupyter Book adds its scripts (twice, an error in the console),
   but running cells on a page would need a server elsewhere.
 """
@@ -93,7 +94,17 @@ def print_as_html(app):
         app.config.html_assets_policy = "always"
 
 
+def buttons(app, config):
+    options = config.html_theme_options
+    if options.get("repository_url"):
+        options["use_repository_button"] = True
+        options["use_issues_button"] = True
+    else:  # they would lead nowhere
+        options["launch_buttons"] = {}
+
+
 def setup(app):
+    app.connect("config-inited", buttons)
     app.connect("builder-inited", print_as_html)
     app.connect("html-page-context", drop_thebe)
     app.connect("env-get-updated", number_by_chapter, priority=600)
