@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions lab figure benchmark lock clean
+.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions pdf lab figure benchmark lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,11 @@ book: .venv/.ready ## build the book into _build/html; a warning is an error
 	@echo "Open file://$(CURDIR)/_build/html/index.html"
 
 check: lint types unit ## lint, types and the fast tests: for each change; under three minutes
+
+pdf: .venv/.ready ## the book as one PDF, printed by Chromium (apt install chromium): _build/pdf/book.pdf
+	@$(BIN)/python book/pdf.py check
+	$(BIN)/jupyter-book build --all --builder singlehtml .
+	$(BIN)/python book/pdf.py
 
 STAGES := lint types unit slow doctest pairs book pages nbval short wheel
 test: .venv/.ready ## every check, one after the other; stops at the first that fails; in the end the time of each
