@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format lab figure benchmark lock clean
+.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions pdf lab figure benchmark lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +35,11 @@ book: .venv/.ready ## build the book into _build/html; a warning is an error
 	@echo "Open file://$(CURDIR)/_build/html/index.html"
 
 check: lint types unit ## lint, types and the fast tests: for each change; under three minutes
+
+pdf: .venv/.ready ## the book as one PDF, printed by Chromium (apt install chromium): _build/pdf/book.pdf
+	@$(BIN)/python book/pdf.py check
+	$(BIN)/jupyter-book build --all --builder singlehtml .
+	$(BIN)/python book/pdf.py
 
 STAGES := lint types unit slow doctest pairs book pages nbval short wheel
 test: .venv/.ready ## every check, one after the other; stops at the first that fails; in the end the time of each
@@ -95,8 +100,21 @@ format: .venv/.ready ## format package, tests and the code cells of the chapters
 	$(BIN)/ruff format --exclude '*.ipynb' .
 	$(BIN)/python book/notebooks.py format
 
-lab: .venv/.ready ## open JupyterLab
-	$(THREADS) $(BIN)/jupyter lab book
+student: .venv/.ready ## copies of the chapters in work/, which git ignores: no solutions, empty cells in their place
+	$(BIN)/python book/notebooks.py student
+
+solutions: .venv/.ready ## the same with the solutions, in work/solutions/
+	$(BIN)/python book/notebooks.py solutions
+
+# Rooted at the repository, so that the package can be edited there, and each kernel starts with autoreload. PORT=8899
+# takes another port, FLAGS="--no-browser" any flag of `jupyter lab`. Jupyter refuses root unless it is told: in a
+# container there is nobody else.
+lab: .venv/.ready ## open JupyterLab at the copies in work/, made first if there are none; takes PORT= and FLAGS=
+	@ls work/*.ipynb > /dev/null 2>&1 || $(BIN)/python book/notebooks.py student
+	PYTHONSTARTUP="$(CURDIR)/book/_lab/startup.py" $(THREADS) \
+		JUPYTER_CONFIG_PATH="$(CURDIR)/book/_lab$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" $(BIN)/jupyter lab \
+		--ServerApp.root_dir="$(CURDIR)" --LabApp.default_url=/lab/tree/work \
+		$(if $(PORT),--port=$(PORT)) $(if $(filter 0,$(shell id -u)),--allow-root) $(FLAGS)
 
 figure: .venv/.ready ## draw the figure of README.md anew
 	$(BIN)/python book/readme_figure.py

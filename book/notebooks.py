@@ -7,7 +7,10 @@ cells and their outputs.
     notebooks.py run           execute the chapters that changed
     notebooks.py run --all     execute every chapter
     notebooks.py run NAME ...  execute these, such as 01_energy
-    notebooks.py format        format the code cells of every .md
+    notebooks.py format        format every .md: cells as ruff does, their
+                               options as JupyterLab writes them
+    notebooks.py student       copy the chapters to work/, for students
+    notebooks.py solutions     the same with solutions, in work/solutions/
 
 File times are never looked at: they mean nothing after a clone.
 """
@@ -117,6 +120,11 @@ def digest(nb) -> str:
     return hashlib.sha256(code.encode()).hexdigest()[:16]
 
 
+def saved(nb) -> str:
+    """The .md that JupyterLab writes when it saves this notebook."""
+    return jupytext.writes(nb, fmt="md:myst")
+
+
 def problems(md: pathlib.Path) -> list[str]:
     """What is wrong with a pair; an empty list if it is in step."""
     ipynb = md.with_suffix(".ipynb")
@@ -135,6 +143,11 @@ def problems(md: pathlib.Path) -> list[str]:
         out.append("not run from top to bottom")
     for i, cell in enumerate(code, 1):
         out += [f"cell {i}: {problem}" for problem in cell_problems(cell)]
+    if not out and saved(nb) != md.read_text(encoding="utf-8"):
+        out.append(
+            "a save in JupyterLab would change the .md: run `make format"
+            " notebooks`"
+        )
     if any("{code-cell}" in c.source for c in nb.cells):
         out.append("a code-cell inside another directive is never run")
     if sum("nbval-ignore-output" in tags(c) for c in code) > 1:
@@ -283,8 +296,11 @@ def run(md: pathlib.Path) -> None:
 
 
 def formatted(text: str) -> str:
-    """The text of a .md with its code cells formatted by ruff."""
+    """The text of a .md with its code cells formatted by ruff.
 
+    Options of cells are written as JupyterLab does when it saves: a
+    chapter that is opened, run and saved there is not changed.
+    """
     ruff_format = "-m", "ruff", "format", "--stdin-filename"
 
     def ruff(match: re.Match) -> str:
@@ -298,15 +314,23 @@ def formatted(text: str) -> str:
             raise ValueError(f"{done.stderr}in\n{match['code']}")
         return match["head"] + done.stdout
 
-    return CELL.sub(ruff, text)
+    nb = jupytext.reads(CELL.sub(ruff, text), fmt="md:myst")
+    # by way of an .ipynb, which sorts the names of the options
+    return saved(nbformat.reads(nbformat.writes(nb), as_version=4))
 
 
 def main(argv: list[str]) -> int:
     command, names = argv[0] if argv else "", argv[1:]
     unknown = set(names) - {"--all", *(md.stem for md in sources())}
-    if command not in ("check", "run", "format") or unknown:
+    known = "check", "run", "format", "student", "solutions"
+    if command not in known or unknown:
         print(__doc__, *unknown, sep="\n")
         return 2
+    if command in ("student", "solutions"):
+        import student  # it needs the package
+
+        chosen = names or [md.stem for md in sources()]
+        return student.copies(chosen, solutions=command == "solutions")
     bad = 0
     for md in sources():
         if command == "format":

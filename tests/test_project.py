@@ -302,7 +302,7 @@ def test_local_links_of_the_readme_exist():
 
 SKIPPED = {
     ".git", ".venv", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__", ".ipynb_checkpoints",
-    "_build", "build", "dist", "runs", "shared", "cache",
+    "_build", "build", "dist", "runs", "shared", "cache", "work",
 }  # fmt: skip
 MACHINE_PATH = re.compile(r"(?<![\w.\-])/(?:work|root|home|tmp|Users|mnt)/\w|[A-Z]:\\{1,2}Users")
 

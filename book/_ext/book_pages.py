@@ -6,6 +6,8 @@
 - Figures, equations, theorems and exercises carry the number of their
   chapter, which its file name has: Figure 8.2. Sphinx numbers by the table
   of contents, where chapters that are not written yet would be missing.
+- The whole book on one page, to print, is written as its pages are.
+- Buttons to the repository and to Binder, once it has an address.
 - No thebe: Jupyter Book adds its scripts (twice, an error in the console),
   but running cells on a page would need a server elsewhere.
 """
@@ -79,7 +81,31 @@ def drop_thebe(app, page, template, context, doctree):
     ]
 
 
+def print_as_html(app):
+    """One page of everything (make pdf) is written as the pages are.
+
+    Some extensions say how for `singlehtml` too, and Sphinx then forgets
+    the others, which speak of `html` only.
+    """
+    known = app.registry.translation_handlers
+    known["singlehtml"] = known["html"] | known.get("singlehtml", {})
+    if app.builder.name == "singlehtml":
+        # formulas are looked for on the first page only
+        app.config.html_assets_policy = "always"
+
+
+def buttons(app, config):
+    options = config.html_theme_options
+    if options.get("repository_url"):
+        options["use_repository_button"] = True
+        options["use_issues_button"] = True
+    else:  # they would lead nowhere
+        options["launch_buttons"] = {}
+
+
 def setup(app):
+    app.connect("config-inited", buttons)
+    app.connect("builder-inited", print_as_html)
     app.connect("html-page-context", drop_thebe)
     app.connect("env-get-updated", number_by_chapter, priority=600)
     app.connect("missing-reference", resolve, priority=400)

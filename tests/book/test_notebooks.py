@@ -42,6 +42,17 @@ def test_a_chapter_has_its_length_and_its_captions(md):
     assert notebooks.shape_problems(md) == []
 
 
+@pytest.mark.parametrize("md", notebooks.sources(), ids=lambda md: md.stem)
+def test_a_save_in_jupyterlab_changes_no_byte_of_a_pair(md, tmp_path):
+    pair = [Path(shutil.copy(path, tmp_path)) for path in (md, md.with_suffix(".ipynb"))]
+    before = [path.read_bytes() for path in pair]
+    server = jupytext.TextFileContentsManager()  # what opens and saves a pair behind JupyterLab
+    server.root_dir = str(tmp_path)
+    for path in pair:
+        server.save(server.get(path.name), path.name)
+    assert [path.read_bytes() for path in pair] == before
+
+
 def test_no_notebook_is_without_its_text():
     assert {p.stem for p in BOOK.rglob("*.ipynb") if not p.parent.name.startswith(".")} == {
         md.stem for md in notebooks.sources()
@@ -236,7 +247,7 @@ def test_a_figure_has_a_caption_and_an_alt_text(tmp_path):
 
 
 IGNORED = ":tags: [nbval-ignore-output]\n\n# the time of day"
-SECOND = "```{code-cell} ipython3\n" + IGNORED + "\n```\n"
+SECOND = "\n```{code-cell} ipython3\n" + IGNORED + "\n```\n"
 
 
 @pytest.mark.parametrize(
@@ -343,11 +354,26 @@ def test_unmet_refuses_a_tag_that_it_does_not_know():
         notebooks.unmet(["needs-mnits"])
 
 
-def test_format_changes_code_cells_only():
+LONG = "Two panels, of which the left one has " + "very " * 20 + "many points."
+
+
+def test_options_in_another_form_than_jupyterlab_writes_are_a_problem_that_format_mends(tmp_path):
+    options = f":tags: [hide-input]\n:mystnb:\n:  image:\n:    alt: {LONG}\n\nx = 1"
+    text = TEXT.replace("x = 1", options)
+    md = make_pair(tmp_path, text)
+    (found,) = notebooks.problems(md)
+    assert found == "a save in JupyterLab would change the .md: run `make format notebooks`"
+    md.write_text(notebooks.formatted(text), encoding="utf-8")
+    assert notebooks.problems(md) == []
+    assert LONG in jupytext.read(md).cells[1].metadata.mystnb.image.alt
+    assert notebooks.formatted(notebooks.formatted(text)) == notebooks.formatted(text)
+
+
+def test_format_changes_code_cells_and_the_form_of_options_only():
     messy = TEXT.replace("x = 1", "x=1").replace("print(x)", "print( x )")
-    messy += "```python\nx=1\n```\n\nx=1\n"
-    assert notebooks.formatted(messy) == TEXT + "```python\nx=1\n```\n\nx=1\n"
-    yaml = TEXT.replace("x = 1", "---\ntags: [a]\nmystnb:\n  image: {alt: b}\n---\nx=1")
+    messy += "\n```python\nx=1\n```\n\nx=1\n"
+    assert notebooks.formatted(messy) == TEXT + "\n```python\nx=1\n```\n\nx=1\n"
+    yaml = TEXT.replace("x = 1", "---\nmystnb:\n  image:\n    alt: b\ntags: [a]\n---\nx=1")
     assert notebooks.formatted(yaml) == yaml.replace("x=1", "x = 1")
     with pytest.raises(ValueError, match="x = = 1"):
         notebooks.formatted(TEXT.replace("x = 1", "x = = 1"))

@@ -5,9 +5,11 @@ turns it red is planted below: a formula or a box too wide, a dollar sign, small
 """
 
 import contextlib
+import re
 import shutil
 from pathlib import Path
 
+import plain
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +77,28 @@ def test_a_page_is_whole_and_legible_and_asks_for_nothing_elsewhere(page, browse
         for window in WINDOWS:
             found += look(tab, *window)
     assert found == []
+
+
+def numbers(page: str) -> dict[str, str]:
+    """Label -> number of what a built page counts: figures, formulas, theorems, exercises."""
+    told = re.compile(r'class="(?:caption-number|eqno)">(?:[A-Z][a-z]+ )?\(?([\d.]+)')
+    return {
+        match[1]: told.search(page, match.end())[1]
+        for match in re.finditer(r'id="(?:equation-)?((?:fig|eq|thm|prop|ex)-[\w-]+)"', page)
+        if told.search(page, match.end())
+    }
+
+
+@pytest.mark.skipif(not PAGES, reason="no book in _build/html: run `make book` first")
+def test_the_copies_for_students_have_the_numbers_of_the_built_book():
+    for name in sorted({file for file, _ in plain.labels().values()}):
+        built = numbers((HTML / "book" / f"{name}.html").read_text(encoding="utf-8"))
+        ours = {
+            label: told.split()[-1]
+            for label, (file, told) in plain.labels().items()
+            if file == name and re.match(r"(fig|eq|thm|prop|ex)-", label)
+        }
+        assert ours == built
 
 
 FORMULA = r"""async () => {
