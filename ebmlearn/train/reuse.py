@@ -191,11 +191,10 @@ def _checked(
     """A net to fill, which is what the run had, as far as can be told."""
     if about and repr(into) != about["repr"]:
         raise ValueError(f"into is\n{into!r}\nbut the {name} of {path} is\n{about['repr']}")
-    own = into.state_dict()
-    for key in own.keys() & weights.keys():
-        if own[key].dtype != weights[key].dtype:
+    for key, value in into.state_dict().items():
+        if key in weights and value.dtype != weights[key].dtype:
             raise ValueError(
-                f"{key} of into is {own[key].dtype}, in {path} it is {weights[key].dtype}: bring into "
+                f"{key} of into is {value.dtype}, in {path} it is {weights[key].dtype}: bring into "
                 "to that dtype first, with .double() or .float()"
             )
     return into
