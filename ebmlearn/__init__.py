@@ -64,7 +64,7 @@ from ebmlearn.train import Method, Stopped, fit, load, load_energy, load_net
 __version__ = "0.1.0"
 
 # Imported at first use: they need packages that training does not.
-_LAZY = ("data", "viz")
+_LAZY = ("data", "pretrained", "runs", "viz")
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -118,8 +118,10 @@ __all__ = [
     "objectives",
     "positions",
     "posteriors",
+    "pretrained",
     "random",
     "run",
+    "runs",
     "sample",
     "schedules",
     "seed",
