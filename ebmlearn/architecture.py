@@ -1,9 +1,9 @@
 """Nets as plain data: what a checkpoint says of a net beside its weights, and the net again.
 
 A class of the package that derives from `Net` notes the arguments of its constructor, by name and with their
-defaults: numbers, strings, sequences, tensors, other nets, and activations by their names in ``torch.nn``.
-`describe` gives them as a dict that ``torch.load(weights_only=True)`` reads; `build` makes the net again. Only
-classes of this package are built from a file, by looking their names up in a table.
+defaults: numbers, strings, sequences, tensors, other nets, activations by their names in ``torch.nn``.
+`describe` gives them as a dict that ``torch.load(weights_only=True)`` reads; `build` makes the net again. No
+class of another package is ever built from a file: names are looked up in a table.
 """
 
 import functools

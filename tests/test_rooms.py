@@ -32,7 +32,7 @@ ROOMS = [
         "posteriors",
     ),
     *("objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "methods", "data", "viz"),
-    *("recipes", "runs", "commands", "__main__"),
+    *("recipes", "runs", "pretrained", "commands", "__main__"),
 ]
 
 

@@ -44,7 +44,7 @@ def load(name: str = "digits") -> nn.Module:
     Example:
         >>> energy = load("digits")
         >>> energy.sample(3).shape, f"{energy.log_z.item():.1f}"
-        (torch.Size([3, 64]), 'LOGZ')
+        (torch.Size([3, 64]), '9.1')
     """
     _check(name)
     path, known = HERE / f"{name}.pt", about(name)["sha256"]
@@ -94,15 +94,14 @@ def make(name: str, out: str | Path, *, seed: int = 0) -> dict[str, Any]:
     path = Path(out) / f"{name}.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = _digits.split()
-    method = _digits.learn(parts.train, seed)
-    energy = method.get_submodule("energy")
+    energy = _digits.learn(parts.train, seed)
     weights = {f"energy.{key}": value for key, value in energy.state_dict().items()}
     checkpoint.save(path, {"architectures": {"energy": describe(energy)}, "method": weights})
     command = f"python -m ebmlearn.pretrained make {name} --out FOLDER --seed {seed}"
     found = {
         "command": command,
         "seed": seed,
-        "settings": {**method.settings(), **{key: str(value) for key, value in _digits.SETTINGS.items()}},
+        "settings": _digits.SETTINGS,
         "session": runs.session(command.split(), None),
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "numbers": {key: round(value, 3) for key, value in _digits.measure(energy, *parts).items()},

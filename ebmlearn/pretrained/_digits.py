@@ -3,15 +3,15 @@
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ebmlearn import data, random
 from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.methods import ExactLikelihood
 from ebmlearn.schedules import linear
-from ebmlearn.train import Method, fit
+from ebmlearn.train import fit
 
-SETTINGS = {"n_hidden": 16, "steps": 1200, "batch_size": 200, "lr": 0.03, "std_scale": 0.5}
+SETTINGS: dict[str, float] = {"n_hidden": 16, "steps": 1200, "batch_size": 200, "lr": 0.03, "std_scale": 0.5}
 LEVEL = 1 / 8  # between two levels of a pixel, which run from -1 to 1
 
 
@@ -30,19 +30,20 @@ def split() -> Split:
     return Split(*(part + LEVEL * (torch.rand(part.shape, generator=g) - 0.5) for part in x))
 
 
-def learn(train: Tensor, seed: int = 0, steps: int = SETTINGS["steps"]) -> Method:
-    """The machine after its updates; about half a minute."""
+def learn(train: Tensor, seed: int = 0) -> GRBM:
+    """The machine after its updates."""
     random.seed(seed)
-    energy = GRBM(train.shape[1], SETTINGS["n_hidden"]).match_moments(train, std_scale=SETTINGS["std_scale"])
+    energy = GRBM(train.shape[1], int(SETTINGS["n_hidden"]))
+    energy.match_moments(train, std_scale=SETTINGS["std_scale"])
+    steps, batch_size = int(SETTINGS["steps"]), int(SETTINGS["batch_size"])
     method = ExactLikelihood(energy, lambda rbm: rbm.log_z, lr=linear(SETTINGS["lr"], steps))
-    fit(method, train, steps=steps, batch_size=SETTINGS["batch_size"])
-    return method
+    fit(method, train, steps=steps, batch_size=batch_size)
+    return energy
 
 
 @torch.no_grad()
-def measure(energy: nn.Module, train: Tensor, test: Tensor) -> dict[str, float]:
+def measure(energy: GRBM, train: Tensor, test: Tensor) -> dict[str, float]:
     """Exact numbers in nats: log Z by enumeration, mean log-likelihoods, those of Gaussians beside them."""
-    assert isinstance(energy, GRBM)
     mean, cov = train.mean(0), torch.cov(train.T)
     full, diagonal = Gaussian(mean, (cov + cov.T) / 2), Gaussian(mean, cov.diagonal().diag())
     return {
