@@ -11,7 +11,7 @@ from ebmlearn.methods import ExactLikelihood
 from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
-SETTINGS: dict[str, float] = {"n_hidden": 16, "steps": 1200, "batch_size": 200, "lr": 0.03, "std_scale": 0.5}
+SETTINGS: dict[str, float] = {"n_hidden": 16, "steps": 3000, "batch_size": 200, "lr": 0.03, "std_scale": 0.5}
 LEVEL = 1 / 8  # between two levels of a pixel, which run from -1 to 1
 
 
