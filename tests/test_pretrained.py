@@ -55,6 +55,16 @@ def test_what_is_said_of_it_names_command_seed_and_versions():
     assert (pretrained.HERE / "digits.pt").stat().st_size < 100_000
 
 
+def test_the_documentation_has_its_numbers():
+    numbers = pretrained.about("digits")["numbers"]
+    for key, words in {
+        "test": "log-likelihood is {:.1f} nats",
+        "test_full_gaussian": "all correlations has {:.1f},",
+        "test_diagonal_gaussian": "independent pixels {:.1f}:",
+    }.items():
+        assert words.format(numbers[key]) in " ".join(pretrained.__doc__.split())
+
+
 def test_an_unknown_name_is_answered_with_the_nearest():
     with pytest.raises(ValueError, match="no pretrained energy 'digit'; did you mean 'digits'"):
         pretrained.load("digit")

@@ -1,9 +1,13 @@
 """Learned energies that come with the package: ``pretrained.load("digits")``.
 
-==========  ==================================================================================================
-``digits``  Gaussian-Bernoulli machine on the digits of scikit-learn as vectors of 64 pixels, 16 hidden units,
-            learned by its exact likelihood (chapter 4). Exact log Z, samples and Gibbs sweeps.
-==========  ==================================================================================================
+==========  ============================================================================================
+``digits``  Gaussian-Bernoulli machine on the digits of scikit-learn as vectors of 64 pixels, 16 hidden
+            units, learned by its exact likelihood (chapter 4). Exact log Z, samples, Gibbs sweeps.
+==========  ============================================================================================
+
+On held-out digits, with uniform noise as wide as a level, its mean log-likelihood is -1.7 nats. A Gaussian
+with all correlations has 2.3, which is better, and one of independent pixels -17.0: it is an energy to try
+things on, with an exact answer to each, and not the best density of digits.
 
 Beside each file of weights lies one that says where it comes from: the command that made it, date, seed,
 versions, SHA-256, and its numbers, which a test computes again. `about` reads it. To make one anew::
@@ -44,7 +48,7 @@ def load(name: str = "digits") -> nn.Module:
     Example:
         >>> energy = load("digits")
         >>> energy.sample(3).shape, f"{energy.log_z.item():.1f}"
-        (torch.Size([3, 64]), '9.1')
+        (torch.Size([3, 64]), '7.3')
     """
     _check(name)
     path, known = HERE / f"{name}.pt", about(name)["sha256"]
