@@ -59,12 +59,12 @@ from ebmlearn.sample import (
     ula,
 )
 from ebmlearn.speed import Speed
-from ebmlearn.train import Method, Stopped, fit, load
+from ebmlearn.train import Method, Stopped, fit, load, load_energy, load_net
 
 __version__ = "0.1.0"
 
 # Imported at first use: they need packages that training does not.
-_LAZY = ("data", "exercises", "viz")
+_LAZY = ("data", "exercises", "pretrained", "runs", "viz")
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -110,6 +110,8 @@ __all__ = [
     "hmc",
     "langevin",
     "load",
+    "load_energy",
+    "load_net",
     "mala",
     "methods",
     "ml_gap",
@@ -117,8 +119,10 @@ __all__ = [
     "objectives",
     "positions",
     "posteriors",
+    "pretrained",
     "random",
     "run",
+    "runs",
     "sample",
     "schedules",
     "seed",

@@ -26,13 +26,14 @@ ROOMS = [
         "progress",
         "schedules",
         "speed",
+        "architecture",
         "energy",
         "targets",
         "nets",
         "posteriors",
     ),
     *("objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "methods", "data", "viz"),
-    *("exercises", "recipes", "runs", "commands", "__main__"),
+    *("exercises", "recipes", "runs", "pretrained", "commands", "__main__"),
 ]
 
 

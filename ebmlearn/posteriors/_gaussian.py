@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn import check
+from ebmlearn.architecture import Net
 from ebmlearn.nets import beside
 from ebmlearn.posteriors._base import Posterior, check_draws
 
@@ -54,7 +55,7 @@ class GaussianPosterior(Posterior):
         return mean, log_std
 
 
-class ConditionalPosterior(nn.Module):
+class ConditionalPosterior(Net):
     """``q(h|v, c) = N(μ(v, c), diag s(v, c)²)``: one Gaussian posterior for each condition ``c``.
 
     Args:

@@ -10,6 +10,7 @@ from ebmlearn.train.describe import checksum
 from ebmlearn.train.fit import Hook, fit, load
 from ebmlearn.train.method import Method, OptimizerFactory
 from ebmlearn.train.ranks import RankLost
+from ebmlearn.train.reuse import load_energy, load_net
 from ebmlearn.train.signals import Stopped
 
 __all__ = [
@@ -24,4 +25,6 @@ __all__ = [
     "checksum",
     "fit",
     "load",
+    "load_energy",
+    "load_net",
 ]

@@ -21,6 +21,7 @@ from ebmlearn.train.history import checked
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import Ranks
 from ebmlearn.train.record import Record
+from ebmlearn.train.reuse import saved
 from ebmlearn.train.signals import Stopped, deferred
 from ebmlearn.train.state import State
 
@@ -206,17 +207,11 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
         FileNotFoundError: If there is none.
         ValueError: If it is damaged, or of another configuration.
     """
-    folder, device = Folder(out), next(method.parameters()).device
-    if best and not folder.best.exists():
-        raise FileNotFoundError(f"there is no {folder.best}; fit writes it if it is given a criterion")
-    state = checkpoint.load(folder.best, device) if best else folder.newest(device)
-    if state is None:
-        raise FileNotFoundError(f"there is no checkpoint in {out}; is it the folder that was given to fit?")
+    state, path = saved(out, best=best, device=next(method.parameters()).device)
     of_the_method = State(method).settings()
     of_the_run = (*_OF_THE_RUN, "data.", "data[")
-    saved = {k: v for k, v in state["settings"].items() if k in of_the_method or not k.startswith(of_the_run)}
-    path = folder.best if best else folder.path(state["step"])
+    kept = {k: v for k, v in state["settings"].items() if k in of_the_method or not k.startswith(of_the_run)}
     # learning rates change nothing that is loaded
-    checkpoint.check_settings(saved, of_the_method, path, new_lr=True)
+    checkpoint.check_settings(kept, of_the_method, path, new_lr=True)
     method.load_state_dict(state["method"])
     return state["step"]

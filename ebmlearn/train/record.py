@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ebmlearn import random
+from ebmlearn.architecture import describe
 from ebmlearn.train import checkpoint
 from ebmlearn.train.data import Source
 from ebmlearn.train.folder import Folder
@@ -97,6 +98,7 @@ class Record:
             "ranks": self.ranks.n,
             "settings": self.settings,
             "lr_changes": self.lr_changes,
+            "architectures": {name: describe(net) for name, net in self.method.named_children()},
             "method": self.method.state_dict(),
             "index": self.source.state_dict(),
             "history": self.history.tensors(),
