@@ -19,6 +19,7 @@ from ebmlearn import (
     schedules,
     speed,
     targets,
+    testing,
     train,
     unroll,
 )
@@ -125,6 +126,7 @@ __all__ = [
     "seed",
     "speed",
     "targets",
+    "testing",
     "train",
     "ula",
     "unroll",
