@@ -55,8 +55,8 @@ def check_method(
     Raises:
         AssertionError: At the first promise that is broken, saying how to mend it.
         TypeError: If ``method`` makes no method, or cannot be copied.
-        ValueError: If two methods that it makes share a net, there is no such promise, ``steps`` is below 1 or
-            the data are off.
+        ValueError: If two methods that it makes share a net, there is no such promise, ``steps`` is
+            below 1 or the data are off.
 
     Example:
         >>> import torch

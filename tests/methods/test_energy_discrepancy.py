@@ -68,11 +68,9 @@ def test_with_another_weight_the_optimum_is_the_documented_one_for_small_noise(w
 
 @pytest.mark.parametrize("w", [0.5, 1.0, 4.0])
 def test_the_fit_ends_where_the_integral_is_least(w):
-    """1.31, 2 and 2.89 in the place of the variance 2."""
+    """1.63, 2 and 2.91 in the place of the variance 2."""
     torch.manual_seed(0)
-    method = EnergyDiscrepancy(
-        Precision(1.0, 1), sigma=1.0, n_noise=2, datum_weight=w, lr=inverse(0.02, 25)
-    )
+    method = EnergyDiscrepancy(Precision(1.0, 1), sigma=1.0, n_noise=2, datum_weight=w, lr=inverse(0.02, 25))
     trace = []
     fit(
         method,
@@ -91,7 +89,7 @@ def gaussian_kl(v, w):
 
 
 def test_with_many_points_it_is_what_noise_takes_from_the_divergence():
-    """Above its least value, with the same noise for both energies: KL(p ‖ q) less that of their noisy forms."""
+    """Above its least value: KL(p ‖ q) less that of their noisy forms."""
     v, w, sigma, losses = 1.0, 3.0, 1.2, []
     x = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
     for a in (1 / w, 1 / v):
@@ -156,8 +154,8 @@ def test_sign_a_flat_energy_becomes_confining():
 
 @pytest.mark.parametrize("n_noise", [1, 3])
 def test_a_slope_tells_no_datum_from_its_points_but_by_chance(n_noise):
-    """Under a linear energy datum and points are exchangeable, so that each is lowest in one case of M + 1. The
-    data are in two places far apart, where points of other data would be told at once."""
+    """Under a linear energy datum and points are exchangeable, each is lowest in one case of M + 1. The
+    data are in two places far apart, where points of other data would show at once."""
     torch.manual_seed(0)
     x = 1e3 * (torch.arange(4000) % 2).float().unsqueeze(1)
     energy = Precision(0.0, 1)
