@@ -75,7 +75,13 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the folder of the run")
     train.add_argument("--resume", action="store_true", help="continue the run; begin it if there is none")
     train.add_argument("--steps", type=int, metavar="N", help="iterations in all, if not the recipe's")
-    train.add_argument("--data", metavar="SET", help="data set, if not the recipe's")
+    train.add_argument(
+        "--data",
+        metavar="SET",
+        help="data set, if not the recipe's; FOLDER of images, FILE.npy, .npz, .pt, hub id",
+    )
+    train.add_argument("--image-column", metavar="NAME", help="of the images of a hub id")
+    train.add_argument("--label-column", metavar="NAME", help="of the classes of a hub id; none")
     train.add_argument("--seed", type=int, default=0, metavar="S", help="of weights and noise; 0")
     train.add_argument("--every", type=int, metavar="N", help="steps between checkpoints; 1000, smoke 10")
     train.add_argument("--n-checkpoints", type=int, default=2, metavar="K", help="checkpoints that stay; 2")
@@ -95,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate = add("evaluate", help="distances of a run's samples from test images")
     evaluate.add_argument("-n", type=int, metavar="N", help="samples; as many as test images, at most 10,000")
     evaluate.add_argument("--features", choices=("classifier", "inception", "pixels"), default="classifier")
+    evaluate.add_argument("--test", metavar="FOLDER", help="test images, if not those of the run's data")
     for command in (sample, evaluate):
         command.add_argument("run", type=Path, metavar="RUN", help="the folder of a run")
         command.add_argument("--best", action="store_true", help="the best checkpoint, not the newest")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ebmlearn import random, runs
 from ebmlearn.commands._results import GRID
+from ebmlearn.data import own
 from ebmlearn.progress import progress_enabled
 from ebmlearn.recipes import Recipe, find
 from ebmlearn.speed import Speed
@@ -27,6 +28,8 @@ def train(
     resume: bool = False,
     steps: int | None = None,
     data: str | None = None,
+    image_column: str | None = None,
+    label_column: str | None = None,
     seed: int = 0,
     every: int | None = None,
     n_checkpoints: int = 2,
@@ -42,12 +45,15 @@ def train(
         Exception: What `Recipe.load` and `fit` raise.
     """
     recipe = find(name, smoke=smoke)
-    data = data or recipe.data
+    data = own.resolve(data or recipe.data)
+    columns = {"image_column": image_column, "label_column": label_column}
     options = {"recipe": name, "smoke": smoke, "data": data, "seed": seed, **asdict(speed)}
+    options |= {name: column for name, column in columns.items() if column}
     accelerator = _accelerator()
     ranks = Ranks(accelerator)
     old = ranks.on_main(lambda: _earlier(out, resume, options))
-    x = ranks.main_first(lambda: recipe.load(data)).x  # the other ranks find it decoded in the cache
+    # the other ranks find it decoded in the cache
+    x = ranks.main_first(lambda: recipe.load(data, image=image_column, label=label_column)).x
     n, least = criterion if criterion is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
     if n and n < least:
         raise ValueError(f"--criterion is {n}; expected 0, for none, or at least {least} samples")

@@ -22,6 +22,17 @@ Images decoded from 1 and 3 are kept as uint8 in ``$EBMLEARN_CACHE``, else ``$XD
 decoding; the folder may be deleted at any time. An environment variable set to the empty string counts as
 not set. Licences and citations: ``data/README.md``. Needs ``pip install 'ebmlearn[data]'``.
 
+Images of your own become the same ``Images(x, y)``:
+
+=================  ====================================================================================
+``from_folder``    a folder of PNG and JPEG files, with sub-folders as classes (``class_names``)
+``from_array``     an array, a tensor, or a file ``.npy``, ``.npz``, ``.pt``
+``from_hub``       any set of the hub, with the columns of its images and labels named
+=================  ====================================================================================
+
+Files are taken to be hostile: nothing in them is run, only PNG and JPEG are decoded, after a look at size and
+mode, and labels that are no whole numbers in range are refused. What is refused is named, with the reason.
+
 ``load_text`` loads texts as token ids, one character a token; it needs no other package.
 
 ===============  ======================  ===========================================================
@@ -37,29 +48,34 @@ file comes from, its SHA-256 is checked.
 """
 
 import difflib
-from typing import NamedTuple
+from pathlib import Path
 
+import numpy as np
 import torch
-from torch import Tensor
 
 from ebmlearn.data import cache
-from ebmlearn.data.decode import area_average, read_digits, read_parquet
+from ebmlearn.data.arrays import from_array
+from ebmlearn.data.digits import read_digits
+from ebmlearn.data.folder import class_names, from_folder
+from ebmlearn.data.hub import from_hub, read_parquet
+from ebmlearn.data.images import Images, area_average, to_unit
 from ebmlearn.data.sources import CELEBA_ATTRIBUTES, SOURCES, Source, local_files
 from ebmlearn.data.text import Text, is_local_text, load_text
 
-__all__ = ["CELEBA_ATTRIBUTES", "Images", "Text", "is_local", "is_local_text", "load", "load_text", "to_unit"]
-
-
-class Images(NamedTuple):
-    """Images and their labels.
-
-    Attributes:
-        x: (N, C, H, W) float32 in [-1, 1].
-        y: (N,) int64 class labels; CelebA: (N, 40) int64, 1 where ``CELEBA_ATTRIBUTES[j]`` holds, else 0.
-    """
-
-    x: Tensor
-    y: Tensor
+__all__ = [
+    "CELEBA_ATTRIBUTES",
+    "Images",
+    "Text",
+    "class_names",
+    "from_array",
+    "from_folder",
+    "from_hub",
+    "is_local",
+    "is_local_text",
+    "load",
+    "load_text",
+    "to_unit",
+]
 
 
 def load(
@@ -84,10 +100,11 @@ def load(
         All of CelebA's train split is 8 GB of float32: give ``n``.
 
     Raises:
-        ValueError: unknown ``name`` or ``split``; ``n`` or ``size`` out of range; a file of another layout.
+        ValueError: unknown ``name`` or ``split``; ``n`` or ``size`` out of range; a file of another layout; a
+            label out of range.
         NotADirectoryError: ``EBMLEARN_DATA`` names no folder.
         FileNotFoundError: the folder holds only a part of the files of the split.
-        OSError: a file of the folder is damaged.
+        OSError: a file of the folder, or an image in it, is damaged, or no PNG or JPEG.
         ConnectionError: the set is neither in the folder nor in the cache, and the hub cannot be read.
         ImportError: an optional dependency is missing.
 
@@ -107,9 +124,19 @@ def load(
             f" averaging only makes images smaller), got size={size!r}"
         )
     if source.repo:
-        files = local_files(source, split)
+        files = local_files(source.repo, (source.config,), split)
+
+        def check(levels: np.ndarray, labels: np.ndarray) -> None:
+            found = (levels.shape[1:], labels.shape[1:], levels.dtype, labels.dtype)
+            shape = (source.shape[0], source.side, source.side)
+            if (
+                found != (shape, (len(source.labels),), np.uint8, np.uint8)
+                or labels.max() >= source.n_classes
+            ):
+                raise ValueError(f"shapes, dtypes {found}, labels up to {labels.max()}")
+
         levels, labels = cache.through(
-            cache.entry(source, name, split, files), n, lambda: read_parquet(source, split, n, files)
+            _entry(source, name, split, files), n, lambda: read_parquet(source, split, n, files), check
         )
     else:
         levels, labels = read_digits(split)
@@ -120,15 +147,6 @@ def load(
     x = to_unit(torch.from_numpy(levels[:n]), source.max_level)
     y = torch.from_numpy(labels[:n]).long()
     return Images(x if size is None else area_average(x, size), y.squeeze(1) if y.shape[1] == 1 else y)
-
-
-def to_unit(levels: Tensor, max_level: int = 255) -> Tensor:
-    """Turn integer levels u in {0, ..., max_level} into float32 in [-1, 1]: 2 u / max_level - 1.
-
-    >>> to_unit(torch.tensor([0, 51, 255]))
-    tensor([-1.0000, -0.6000,  1.0000])
-    """
-    return levels.to(torch.float32, copy=True).mul_(2).div_(max_level).sub_(1)
 
 
 def is_local(name: str, split: str = "train", *, n: int | None = None) -> bool:
@@ -143,16 +161,23 @@ def is_local(name: str, split: str = "train", *, n: int | None = None) -> bool:
     True
     """
     source = _source(name, split)
-    if not source.repo or local_files(source, split):
+    if not source.repo or local_files(source.repo, (source.config,), split):
         return True
-    return cache.holds(cache.entry(source, name, split, []), n)
+    return cache.holds(_entry(source, name, split, []), n)
+
+
+def _entry(source: Source, name: str, split: str, files: list[Path]) -> Path:
+    return cache.entry((source, split), f"{name}-{split}", files)
 
 
 def _source(name: str, split: str) -> Source:
     if name not in SOURCES:
         near = difflib.get_close_matches(str(name).lower().replace("-", "_"), SOURCES, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown data set {name!r}: known are {', '.join(SOURCES)}{hint}")
+        raise ValueError(
+            f"unknown data set {name!r}: known are {', '.join(SOURCES)}{hint} (images of your own:"
+            " from_folder, from_array, from_hub; on the command line the path of a folder or a file)"
+        )
     if split not in SOURCES[name].splits:
         raise ValueError(f"{name} has no split {split!r}: its splits are {', '.join(SOURCES[name].splits)}")
     return SOURCES[name]

@@ -3,13 +3,11 @@
 import hashlib
 import os
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import IO
 
 import numpy as np
-
-from ebmlearn.data.sources import Source
 
 # Part of the key of an entry: raise it when the decoding, or the layout of an entry, changes.
 _FORMAT = 1
@@ -20,14 +18,14 @@ Arrays = tuple[np.ndarray, np.ndarray]
 def folder() -> Path:
     """The folder of the cache, which may not exist yet."""
     user_cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("EBMLEARN_CACHE") or Path(user_cache, "ebmlearn"))
+    return Path(os.path.expanduser(os.environ.get("EBMLEARN_CACHE") or Path(user_cache, "ebmlearn")))
 
 
-def entry(source: Source, name: str, split: str, files: list[Path]) -> Path:
-    """The cache file of a split; its name changes with the source files and with the way of decoding."""
+def entry(decoding: Hashable, name: str, files: list[Path]) -> Path:
+    """The cache file of a split, named so; its name changes with the source files and the way of decoding."""
     stamps = [(str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
-    key = hashlib.sha256(repr((_FORMAT, source, split, stamps)).encode()).hexdigest()[:16]
-    return folder() / f"{name}-{split}-{key}.npz"
+    key = hashlib.sha256(repr((_FORMAT, decoding, stamps)).encode()).hexdigest()[:16]
+    return folder() / f"{name}-{key}.npz"
 
 
 def holds(path: Path, n: int | None) -> bool:
@@ -39,16 +37,23 @@ def holds(path: Path, n: int | None) -> bool:
         return False
 
 
-def through(path: Path, n: int | None, decode: Callable[[], Arrays]) -> Arrays:
+def through(
+    path: Path, n: int | None, decode: Callable[[], Arrays], check: Callable[[np.ndarray, np.ndarray], None]
+) -> Arrays:
     """At least the first n images (None: all) and labels of the entry; else ``decode()``, then kept.
 
     A damaged entry is decoded again, an entry that cannot be written is done without, each with a warning.
+    What ``check`` refuses, with a ValueError, is damaged too.
     """
     try:
         if path.exists():
             with open(path, "rb") as file, np.load(file) as held:
                 if _serves(held, n):
-                    return held["levels"], held["labels"]
+                    levels, labels = held["levels"], held["labels"]
+                    if not len(levels) == len(labels) == int(held["count"]):
+                        raise ValueError(f"{len(levels)} images, {len(labels)} labels")
+                    check(levels, labels)
+                    return levels, labels
     # Each array has a checksum; where a byte is wrong decides which of a dozen errors of zipfile and numpy
     # comes of it.
     except Exception as error:

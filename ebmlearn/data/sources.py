@@ -26,6 +26,7 @@ class Source:
         max_level: the largest integer level of a pixel; the smallest is 0.
         repo, config: id and configuration on the hub; ``repo=""`` means that scikit-learn holds the set.
         image, labels: column of the images, and columns of the labels (several: ``y`` is (N, len(labels))).
+        n_classes: labels are 0 to n_classes - 1.
         crop: side of the central square that is kept, or None for the whole image.
         side: side of the images that ``ebmlearn.data.load`` returns; smaller than the crop: area averaging.
     """
@@ -38,6 +39,7 @@ class Source:
     config: str = ""
     image: str = "image"
     labels: tuple[str, ...] = ("label",)
+    n_classes: int = 10
     crop: int | None = None
 
 
@@ -66,6 +68,7 @@ SOURCES = {
         repo="flwrlabs/celeba",
         config="img_align+identity+attr",
         labels=CELEBA_ATTRIBUTES,
+        n_classes=2,
         crop=148,
     ),
 }
@@ -81,7 +84,7 @@ def data_folder(content: str, otherwise: str) -> Path | None:
     Raises:
         NotADirectoryError: ``EBMLEARN_DATA`` names something that is not a folder.
     """
-    root = os.environ.get("EBMLEARN_DATA", "")
+    root = os.path.expanduser(os.environ.get("EBMLEARN_DATA", ""))
     if root and not Path(root).is_dir():
         raise NotADirectoryError(
             f"EBMLEARN_DATA={root!r} is not a folder; let it name the folder that holds {content}, or unset"
@@ -90,8 +93,13 @@ def data_folder(content: str, otherwise: str) -> Path | None:
     return Path(root) if root else None
 
 
-def local_files(source: Source, split: str) -> list[Path]:
+def local_files(repo: str, configs: tuple[str, ...], split: str) -> list[Path]:
     """The parquet files of a split in the folder that ``EBMLEARN_DATA`` names; empty when there are none.
+
+    Args:
+        repo: Id on the hub.
+        configs: Sub-folders of the set to look in; the first that has files of the split counts.
+        split: Name.
 
     Raises:
         NotADirectoryError: ``EBMLEARN_DATA`` names something that is not a folder.
@@ -100,17 +108,22 @@ def local_files(source: Source, split: str) -> list[Path]:
     root = data_folder(
         "for instance, ylecun/mnist/mnist/train-00000-of-00001.parquet", "use the Hugging Face hub"
     )
-    if root is None:
-        return []
-    folder = root / source.repo / source.config
-    files = sorted(folder.glob(f"{split}-*-of-*.parquet"))
-    if files:
-        total = int(re.findall(r"\d+", files[-1].stem)[-1])
-        wanted = [folder / f"{split}-{i:05d}-of-{total:05d}.parquet" for i in range(total)]
-        if files != wanted:
-            odd = sorted({f.name for f in wanted} ^ {f.name for f in files})
-            raise FileNotFoundError(
-                f"{folder} holds {len(files)} files of split {split!r}, which should be {total};"
-                f" missing or not of this set: {', '.join(odd)}. Copy the complete split from the hub"
-            )
+    for folder in [] if root is None else [root / repo / config for config in configs]:
+        if files := sorted(folder.glob(f"{split}-*-of-*.parquet")):
+            return _whole_split(folder, split, files)
+    return []
+
+
+def _whole_split(folder: Path, split: str, files: list[Path]) -> list[Path]:
+    numbered = re.compile(re.escape(split) + r"-[0-9]{5}-of-([0-9]{5})\.parquet")
+    totals = {int(match[1]) for f in files if f.is_file() and (match := numbered.fullmatch(f.name))}
+    total = max(totals, default=0)
+    wanted = [folder / f"{split}-{i:05d}-of-{total:05d}.parquet" for i in range(total)]
+    if files != wanted or not all(f.is_file() for f in files):
+        odd = sorted({f.name for f in wanted if f.is_file()} ^ {f.name for f in [*wanted, *files]})
+        more = f" and {len(odd) - 5:,} more" if len(odd) > 5 else ""
+        raise FileNotFoundError(
+            f"{folder} holds {len(files)} files of split {split!r}, which should be {total}; missing or not"
+            f" of this set: {', '.join(odd[:5])}{more}. Copy the complete split from the hub"
+        )
     return files

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from ebmlearn.data import Images, load
+from ebmlearn.data import Images, load, own
 from ebmlearn.data.sources import SOURCES
 from ebmlearn.progress import progress_enabled
 from ebmlearn.sample import evaluation_mode
@@ -23,7 +23,7 @@ class Recipe:
     Attributes:
         summary: One line: the method, the data, and what is special.
         source: Where the numbers come from: paper, and the code that was read.
-        data: Name of the data set, for `ebmlearn.data.load`.
+        data: Name of the data set, for `ebmlearn.data.load`; or what `load` takes as images of one's own.
         method: Makes the untrained method from the shape ``(C, H, W)`` of an image.
         sample: ``sample(method, n)`` gives ``n`` images of a trained method, shape ``(n, C, H, W)``,
             nominally in [-1, 1]. It uses the averages of the weights where the method keeps some.
@@ -32,6 +32,7 @@ class Recipe:
         n: Use the first ``n`` images only; None: all.
         size: Reduce images with a larger side to this one; None: as they are loaded.
         pad: Pixels of background (-1) added at each side, as papers do to make 28 x 28 into 32 x 32.
+        channels: Of images of one's own, where ``data`` names such; None: those of the data set.
         expect: What the paper reports for it, with its source; empty where we know of none.
 
     Example:
@@ -55,33 +56,64 @@ class Recipe:
     n: int | None = None
     size: int | None = None
     pad: int = 0
+    channels: int | None = None
     expect: str = ""
 
-    def load(self, data: str | None = None, split: str = "train", n: int | None = None) -> Images:
+    def load(
+        self,
+        data: str | None = None,
+        split: str = "train",
+        n: int | None = None,
+        *,
+        image: str | None = None,
+        label: str | None = None,
+    ) -> Images:
         """The images that it trains on and their labels, as `ebmlearn.data.load` gives them.
 
         Args:
             data: Another data set than its own. Its images are reduced only where they are larger than
-                ``size``, and padded only where they have the side of the recipe's own.
+                ``size``, and padded only where they have the side of the recipe's own. Or images of one's
+                own: a folder, a file ``.npy``, ``.npz`` or ``.pt``, or an id on the hub. These get the
+                `shape` of the recipe, and nothing is padded.
             split: Of the data set.
-            n: The first ``n`` images; None: the recipe's own number. Where the split has fewer: all.
+            n: The first ``n`` images; None: the recipe's own number. Where the split has fewer: all. Of a
+                folder or file ``n`` images spread evenly, with a warning that says so.
+            image, label: Columns of a data set on the hub that is none of `ebmlearn.data`.
 
         Raises:
-            ValueError, OSError, ImportError: As `ebmlearn.data.load`, whose errors say how to get the data.
+            ValueError, OSError, ImportError: As `ebmlearn.data.load`, `ebmlearn.data.from_folder`,
+                `ebmlearn.data.from_array` or `ebmlearn.data.from_hub`; the errors say how to get the data.
         """
-        name, n = data or self.data, n or self.n
+        name, n = own.resolve(data or self.data), n or self.n
+        if own.is_own(name):
+            channels, side, _ = self.shape()
+            return own.load(name, split, size=side, channels=channels, n=n, image=image, label=label)
+        if image or label:
+            raise ValueError(
+                f"the columns of images and labels are named for sets on the hub; {name} is none"
+            )
         if n is not None and name in SOURCES:  # what is no data set or split is refused by the loader
             n = min(n, SOURCES[name].splits.get(split, n))
         larger = self.size is not None and name in SOURCES and SOURCES[name].side > self.size
         x, y = load(name, split, n=n, size=self.size if larger else None)
-        if self.pad and SOURCES[name].side == SOURCES[self.data].side:
+        if self.pad and self.data in SOURCES and SOURCES[name].side == SOURCES[self.data].side:
             x = functional.pad(x, (self.pad,) * 4, value=-1.0)
         return Images(x, y)
 
     def shape(self) -> tuple[int, int, int]:
-        """Shape ``(C, H, W)`` of an image of `load`, without loading any."""
-        side = (self.size or SOURCES[self.data].side) + 2 * self.pad
-        return SOURCES[self.data].shape[0], side, side
+        """Shape ``(C, H, W)`` of an image of `load`, without loading any.
+
+        Raises:
+            ValueError: If ``data`` are no set of `ebmlearn.data`, and ``size`` or ``channels`` is missing.
+        """
+        source = SOURCES.get(self.data)
+        size, channels = self.size or (source and source.side), self.channels or (source and source.shape[0])
+        if size is None or channels is None:
+            raise ValueError(
+                f"the recipe's data are {self.data!r}, which is no set of ebmlearn.data; then give it size="
+                " and channels=, which its images get"
+            )
+        return channels, size + 2 * self.pad, size + 2 * self.pad
 
     def tiny(self) -> Self:
         """The same on few and small images, in few and small batches; the nets are left to the caller."""

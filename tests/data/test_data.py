@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from ebmlearn import data
 from ebmlearn.data import cache
-from ebmlearn.data.decode import area_average, require
+from ebmlearn.data.checks import require
+from ebmlearn.data.images import area_average
 from ebmlearn.data.sources import SOURCES
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -266,24 +267,24 @@ def test_entry_depends_on_files_and_on_the_way_of_decoding(tmp_path, monkeypatch
     file = tmp_path / "a.parquet"
     file.write_bytes(b"abc")
     os.utime(file, (1, 1))
-    names = {cache.entry(source, "celeba", "train", []), cache.entry(source, "celeba", "train", [file])}
-    names.add(cache.entry(source, "celeba", "test", [file]))
-    names.add(cache.entry(dataclasses.replace(source, crop=140), "celeba", "train", [file]))
-    names.add(cache.entry(dataclasses.replace(source, side=32), "celeba", "train", [file]))
+    names = {cache.entry(source, "celeba-train", []), cache.entry(source, "celeba-train", [file])}
+    names.add(cache.entry(source, "celeba-test", [file]))
+    names.add(cache.entry(dataclasses.replace(source, crop=140), "celeba-train", [file]))
+    names.add(cache.entry(dataclasses.replace(source, side=32), "celeba-train", [file]))
     (tmp_path / "b.parquet").write_bytes(b"abc")
     os.utime(tmp_path / "b.parquet", (1, 1))
-    names.add(cache.entry(source, "celeba", "train", [tmp_path / "b.parquet"]))
+    names.add(cache.entry(source, "celeba-train", [tmp_path / "b.parquet"]))
     file.write_bytes(b"abcd")
     os.utime(file, (1, 1))
-    names.add(cache.entry(source, "celeba", "train", [file]))
+    names.add(cache.entry(source, "celeba-train", [file]))
     monkeypatch.setattr(cache, "_FORMAT", cache._FORMAT + 1)
-    names.add(cache.entry(source, "celeba", "train", [file]))
+    names.add(cache.entry(source, "celeba-train", [file]))
     assert len(names) == 8
 
 
 def test_folder_of_the_cache(monkeypatch, tmp_path):
     def folder():
-        return cache.entry(SOURCES["mnist"], "mnist", "train", []).parent
+        return cache.entry(SOURCES["mnist"], "mnist-train", []).parent
 
     assert folder() == tmp_path / "cache"
     monkeypatch.setenv("EBMLEARN_CACHE", "")
@@ -291,6 +292,8 @@ def test_folder_of_the_cache(monkeypatch, tmp_path):
     monkeypatch.delenv("XDG_CACHE_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert folder() == tmp_path / ".cache" / "ebmlearn"
+    monkeypatch.setenv("EBMLEARN_CACHE", "~/kept")  # not a folder that is called ~
+    assert folder() == tmp_path / "kept"
 
 
 @pytest.mark.parametrize("damage", ["cut in half", "one bit", "empty"])
@@ -371,7 +374,7 @@ def test_unknown_set_names_the_known_and_the_nearest(name, near):
     for function in (data.load, data.is_local):
         with pytest.raises(ValueError, match=f"unknown data set '{name}': known are {known}; .* '{near}'\\?"):
             function(name)
-    with pytest.raises(ValueError, match=r"known are .*celeba$"):
+    with pytest.raises(ValueError, match=r"known are .*celeba \(images of your own: from_folder"):
         data.load("zzz")
 
 
@@ -464,7 +467,7 @@ def test_missing_column_is_named(folder):
 )
 def test_image_of_another_layout_is_refused(folder, image, found):
     write(folder, "mnist", images=[np.zeros((28, 28, 1), np.uint8), image])
-    with pytest.raises(ValueError, match=rf"{found}.*; those of ylecun/mnist are \('L', 28, 28\)"):
+    with pytest.raises(ValueError, match=rf"row 1 of .*{found}; expected \('L', 28, 28\)"):
         data.load("mnist")
 
 
