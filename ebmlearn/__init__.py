@@ -61,7 +61,7 @@ from ebmlearn.sample import (
     ula,
 )
 from ebmlearn.speed import Speed
-from ebmlearn.train import Method, Stopped, fit, load
+from ebmlearn.train import Method, Stopped, fit, load, load_energy, load_net
 
 __version__ = "0.1.0"
 
@@ -112,6 +112,8 @@ __all__ = [
     "hmc",
     "langevin",
     "load",
+    "load_energy",
+    "load_net",
     "mala",
     "methods",
     "ml_gap",

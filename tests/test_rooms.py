@@ -19,8 +19,9 @@ PACKAGE = Path(ebmlearn.__file__).parent
 
 # A room imports from those before it. CONTRIBUTING.md says what they are for.
 ROOMS = [
-    *("random", "files", "progress", "schedules", "speed", "energy", "targets", "nets", "posteriors"),
-    *("objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "testing", "methods", "data", "viz"),
+    *("random", "files", "progress", "schedules", "speed", "architecture", "energy", "targets", "nets"),
+    *("posteriors", "objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "testing"),
+    *("methods", "data", "viz"),
     *("recipes", "runs", "commands", "__main__"),
 ]
 

@@ -9,6 +9,7 @@ from torch.nn.modules import module as torch_module
 from torch.optim.swa_utils import AveragedModel
 
 from ebmlearn import speed
+from ebmlearn.architecture import Net
 
 Energy = Callable[[Tensor], Tensor]
 """A callable from ``(B, *event)`` to ``(B,)``; low values are likely."""
@@ -139,7 +140,7 @@ def calls_forward_only(*modules: nn.Module) -> bool:
     return True
 
 
-class ExactEnergy(nn.Module, ABC):
+class ExactEnergy(Net, ABC):
     """Abstract: an energy whose normalising constant and independent samples are known.
 
     Tensors are buffers, so ``.to(device)`` and ``.double()`` work; samples follow their dtype and device.

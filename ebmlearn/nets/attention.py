@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import Readout, check_images
 
 
-class NonLocalEnergy(nn.Module):
+class NonLocalEnergy(Net):
     """The non-local net of Nijkamp et al. (2020, arXiv:1903.12370, ``nets.py`` of their code).
 
     For each width a convolution and a pooling that halves the image; before each convolution but the first, a

@@ -4,10 +4,11 @@ import math
 
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import check_images
 
 
-class Classifier(nn.Module):
+class Classifier(Net):
     """A small convolutional classifier whose last hidden layer are the features.
 
     Convolutions (4 x 4, stride 2, padding 1), with batch normalisation and SiLU, halve the image until its

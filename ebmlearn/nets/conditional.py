@@ -11,6 +11,7 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.energy import Energy
 from ebmlearn.energy.base import calls_forward_only
 from ebmlearn.nets.generator import GaussianGenerator, MLPGenerator
@@ -39,7 +40,7 @@ def beside(x: Tensor, c: Tensor, condition_shape: tuple[int, ...]) -> Tensor:
     return torch.cat([x.flatten(1), c.flatten(1).to(x.dtype)], 1)
 
 
-class ConditionalEnergy(nn.Module):
+class ConditionalEnergy(Net):
     """``E(x | c)``: a multilayer perceptron on ``x`` and ``c`` side by side, plus ``‖x‖² / (2 r²)``.
 
     ``exp(-E(x | c))`` has a partition function ``Z(c)`` for each condition. The reference term is in ``x``
@@ -115,7 +116,7 @@ class _GivenEnergy:
         return value, slope.view_as(x)
 
 
-class ConditionalGenerator(nn.Module):
+class ConditionalGenerator(Net):
     """``x = g(z, c) + τ ε``, ``z ~ N(0, I)``: a multilayer perceptron on ``z`` and ``c`` side by side.
 
     Args:

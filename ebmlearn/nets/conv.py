@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import Readout, check_images
 
 
-class ConvEnergy(nn.Module):
+class ConvEnergy(Net):
     """Convolutions that halve the image, one for each width, then a linear layer without bias.
 
     No normalisation layers: they would make the chains of a batch depend on each other.

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import Readout, check_images
 
 
-class DescriptorEnergy(nn.Module):
+class DescriptorEnergy(Net):
     """``E(x) = ‖x‖² / (2 reference_std²) + 100 w·h(x)``, with ``h`` convolutions: the "descriptor" of Xie,
     Lu, Gao, Zhu, Wu (2016, arXiv:1609.09408), who write ``‖x‖²/(2σ²) - f(x)``.
 

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets.generator import GaussianGenerator
 
 
-class JointNet(nn.Module, ABC):
+class JointNet(Net, ABC):
     """Abstract: ``E(v, h)`` of ``v`` of shape ``(B, *event)`` and ``h`` of shape ``(B, m)``.
 
     Args:

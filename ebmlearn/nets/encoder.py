@@ -4,10 +4,11 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import check_images
 
 
-class ConvEncoder(nn.Module):
+class ConvEncoder(Net):
     """Convolutions that halve the image, one for each width, then a linear layer.
 
     Args:

@@ -12,10 +12,11 @@ from math import prod
 import torch
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import hidden_layers
 
 
-class Generator(nn.Module, ABC):
+class Generator(Net, ABC):
     """Abstract: ``p(x, z) = N(z; 0, I) p(x|z)``. A subclass says what ``p(x|z)`` is.
 
     Args:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 
-class LinearEnergy(nn.Module):
+
+class LinearEnergy(Net):
     """``E(x) = θ·h(x)``; maximum likelihood on it matches the moments ``E[h(x)]`` of data and model.
 
     Args:

@@ -6,11 +6,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.energy.base import calls_forward_only
 from ebmlearn.nets._layers import WAY_BACK, Readout, hidden_layers
 
 
-class MLPEnergy(nn.Module):
+class MLPEnergy(Net):
     """``E(x) = w·h(x) + ‖x‖² / (2 reference_std²)``, with ``h`` a multilayer perceptron on the flattened
     event.
 

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import check_images
 
 
-class ResidualFeatures(nn.Module):
+class ResidualFeatures(Net):
     """A convolution, then stages of residual blocks: the first block of each stage halves the image.
 
     No normalisation layers: they would make the energies of a batch depend on each other.

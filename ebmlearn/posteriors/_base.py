@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from ebmlearn.architecture import Net
 
 JointEnergy = Callable[[Tensor, Tensor], Tensor]
 """A callable from ``v`` of shape ``(B, *event)`` and ``h`` of shape ``(B, m)`` to ``(B,)``."""
@@ -40,7 +42,7 @@ def check_draws(h: Tensor, v: Tensor) -> int:
     return len(h)
 
 
-class Posterior(nn.Module, ABC):
+class Posterior(Net, ABC):
     """Abstract: ``q(h|v)``, with draws and their log-probability.
 
     Args:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ebmlearn.architecture import Net
 from ebmlearn.nets import beside
 from ebmlearn.posteriors._base import Posterior, check_draws
 
@@ -50,7 +51,7 @@ class GaussianPosterior(Posterior):
         return mean, log_std
 
 
-class ConditionalPosterior(nn.Module):
+class ConditionalPosterior(Net):
     """``q(h|v, c) = N(μ(v, c), diag s(v, c)²)``: one Gaussian posterior for each condition ``c``.
 
     Args:

@@ -9,6 +9,7 @@ from ebmlearn.train.data import BatchSize, Data, checksum
 from ebmlearn.train.fit import Hook, fit, load
 from ebmlearn.train.method import Method, OptimizerFactory
 from ebmlearn.train.ranks import RankLost
+from ebmlearn.train.reuse import load_energy, load_net
 from ebmlearn.train.signals import Stopped
 
 __all__ = [
@@ -23,4 +24,6 @@ __all__ = [
     "checksum",
     "fit",
     "load",
+    "load_energy",
+    "load_net",
 ]

@@ -19,6 +19,7 @@ from ebmlearn.train.folder import Folder
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import Ranks
 from ebmlearn.train.record import Record
+from ebmlearn.train.reuse import saved
 from ebmlearn.train.signals import Stopped, deferred
 
 Hook = Callable[[int, Method, dict[str, Tensor]], None]
@@ -177,13 +178,8 @@ def load(method: Method, out: str | Path, *, best: bool = False) -> int:
         FileNotFoundError: If there is none.
         ValueError: If it is damaged, or of another configuration.
     """
-    folder, device = Folder(out), next(method.parameters()).device
-    if best and not folder.best.exists():
-        raise FileNotFoundError(f"there is no {folder.best}; fit writes it if it is given a criterion")
-    state = checkpoint.load(folder.best, device) if best else folder.newest(device)
-    if state is None:
-        raise FileNotFoundError(f"there is no checkpoint in {out}; is it the folder that was given to fit?")
-    saved = {name: value for name, value in state["settings"].items() if name not in _OF_THE_RUN}
-    checkpoint.check_settings(saved, method.settings(), folder.best if best else folder.path(state["step"]))
+    state, path = saved(out, best=best, device=next(method.parameters()).device)
+    settings = {name: value for name, value in state["settings"].items() if name not in _OF_THE_RUN}
+    checkpoint.check_settings(settings, method.settings(), path)
     method.load_state_dict(state["method"])
     return state["step"]

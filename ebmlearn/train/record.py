@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ebmlearn import random
+from ebmlearn.architecture import describe
 from ebmlearn.train import checkpoint
 from ebmlearn.train.data import Source
 from ebmlearn.train.folder import Folder
@@ -81,6 +82,7 @@ class Record:
             "step": self.step,
             "ranks": self.ranks.n,
             "settings": self.settings,
+            "architectures": {name: describe(net) for name, net in self.method.named_children()},
             "method": self.method.state_dict(),
             "index": self.source.state_dict(),
             "history": {name: torch.stack(values) for name, values in self.history.items()},
