@@ -66,7 +66,7 @@ from ebmlearn.train import Method, Stopped, fit, load, load_energy, load_net
 __version__ = "0.1.0"
 
 # Imported at first use: they need packages that training does not.
-_LAZY = ("data", "viz")
+_LAZY = ("data", "pretrained", "runs", "viz")
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -121,8 +121,10 @@ __all__ = [
     "objectives",
     "positions",
     "posteriors",
+    "pretrained",
     "random",
     "run",
+    "runs",
     "sample",
     "schedules",
     "seed",
