@@ -32,7 +32,7 @@ def fresh(trial: Trial) -> str:
 
 
 def resume(trial: Trial) -> str:
-    """A run that is interrupted and resumed is the uninterrupted one, to the last bit"""
+    """A run that was interrupted is the uninterrupted one, to the last bit"""
     whole = trial.make()
     history = _fit(whole, trial, 2 * STEPS)
     with tempfile.TemporaryDirectory() as folder:

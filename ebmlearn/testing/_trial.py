@@ -81,8 +81,9 @@ def _flat(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def unequal(a: dict[str, Tensor], b: dict[str, Tensor]) -> list[str]:
-    """Names whose tensors are not the same to the last bit."""
-    return [name for name in a | b if name not in a or name not in b or not torch.equal(a[name], b[name])]
+    """Names whose tensors are not the same to the last bit, weights before the state of optimisers."""
+    names = sorted(a | b, key=lambda name: name.startswith("_"))
+    return [name for name in names if name not in a or name not in b or not torch.equal(a[name], b[name])]
 
 
 def unsaved(a: nn.Module, b: nn.Module) -> list[str]:
