@@ -30,9 +30,9 @@ ROOMS = [
         "energy",
         "targets",
         "nets",
-        "posteriors",
     ),
-    *("objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "methods", "data", "viz"),
+    *("posteriors", "objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "testing"),
+    *("methods", "data", "viz"),
     *("exercises", "recipes", "runs", "pretrained", "commands", "__main__"),
 ]
 

@@ -4,6 +4,7 @@ from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
 from ebmlearn.methods.dual_mcmc import DualMCMC
+from ebmlearn.methods.energy_discrepancy import EnergyDiscrepancy
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
 from ebmlearn.methods.fisher_critic import FisherCritic
 from ebmlearn.methods.flow_contrastive import FlowContrastive
@@ -25,6 +26,7 @@ __all__ = [
     "Classification",
     "CoopNets",
     "DualMCMC",
+    "EnergyDiscrepancy",
     "ExactLikelihood",
     "FisherCritic",
     "FlowContrastive",

@@ -22,6 +22,7 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     CoopNets,
+    EnergyDiscrepancy,
     ExactLikelihood,
     FlowContrastive,
     MaximumLikelihood,
@@ -208,6 +209,11 @@ PLANE = {
         (0.003, 0.005),
         (0.009, 0.014),
         model=trained,
+    ),
+    "energy discrepancy": _recipe(
+        lambda target, steps: EnergyDiscrepancy(net(), sigma=1.0, lr=linear(5e-3, steps), ema=0.99),
+        (0.003, 0.004),
+        (0.014, 0.018),
     ),
     "flow contrastive estimation": _recipe(flow_contrastive, (0.054, 0.099), (0.27, 0.41), model=trained),
 }

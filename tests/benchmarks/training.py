@@ -27,6 +27,7 @@ from ebmlearn.methods import (
     Classification,
     CoopNets,
     DualMCMC,
+    EnergyDiscrepancy,
     ExactLikelihood,
     FisherCritic,
     FlowContrastive,
@@ -142,6 +143,7 @@ def cases() -> dict[str, Case]:
             ScoreMatching(energy(), partial(multiscale_denoising, sigmas=(0.1, 1.0), reference=0.1))
         ),
         "NCE": of_energy(NCE(energy(), Gaussian(torch.zeros(SHAPE), torch.eye(784)))),
+        "energy discrepancy, 4 points a datum": of_energy(EnergyDiscrepancy(energy(), sigma=0.3)),
         "flow contrastive estimation": of_energy(FlowContrastive(energy(), RealNVP(SHAPE, 4, 64))),
         "classification": Case(
             Classification(classifier),

@@ -17,6 +17,7 @@ from ebmlearn.methods import (
     Classification,
     CoopNets,
     DualMCMC,
+    EnergyDiscrepancy,
     ExactLikelihood,
     FisherCritic,
     FlowContrastive,
@@ -238,6 +239,9 @@ METHODS = {
         lambda: ScoreMatching(MLPEnergy(2, (8,)), partial(conditional_nce, sigma=0.3)), points()
     ),
     "NCE": Case(lambda: NCE(MLPEnergy(2, (8,)), Gaussian(torch.zeros(2), torch.eye(2)), n_noise=2), points()),
+    "energy discrepancy": Case(
+        lambda: EnergyDiscrepancy(ConvEnergy(1, 8, (4, 8)), sigma=0.3, n_noise=3, ema=0.9), images()
+    ),
     "flow contrastive estimation": Case(
         lambda: FlowContrastive(MLPEnergy(2, (8,)), bent_flow((2,)), threshold=0.4), points(), steps=20
     ),

@@ -14,7 +14,14 @@ from scipy.optimize import brentq
 from torch import nn
 
 from ebmlearn.energy import Gaussian
-from ebmlearn.methods import NCE, ExactLikelihood, FlowContrastive, MaximumLikelihood, ScoreMatching
+from ebmlearn.methods import (
+    NCE,
+    EnergyDiscrepancy,
+    ExactLikelihood,
+    FlowContrastive,
+    MaximumLikelihood,
+    ScoreMatching,
+)
 from ebmlearn.nets import RealNVP
 from ebmlearn.objectives import (
     conditional_nce,
@@ -150,6 +157,7 @@ OBJECTIVES = {
     ),
     "kernel Stein discrepancy": by(lambda e, x: kernel_stein_discrepancy(e, x[:400], bandwidth=6.0), V),
     "conditional NCE": by(partial(conditional_nce, sigma=1.0, n_noise=2), V),
+    "energy discrepancy": Case(lambda e, lr: EnergyDiscrepancy(e, sigma=1.0, lr=lr), V),
     "NCE": contrast(n_noise=1),
     "NCE, 3 noise points a datum": contrast(n_noise=3),
     "flow contrastive": Case(against_a_flow, V),

@@ -8,12 +8,11 @@ import torch
 from batches import BATCHES, Seen
 from methods import METHODS
 from processes import ranks
-from torch.nn.modules.module import register_module_forward_hook
 
 from ebmlearn import methods
-from ebmlearn.sample import Chain, _hmc, _mala, _ula
+from ebmlearn.testing import PROMISES, check_method
 from ebmlearn.train import Method, checkpoint, fit
-from ebmlearn.train.batch import each, parts, spell
+from ebmlearn.train.batch import parts, spell
 
 
 def everything(method):
@@ -47,22 +46,10 @@ def case(request):
     return METHODS[request.param]
 
 
-def test_metrics_are_finite_scalars_without_a_graph(case):
-    metrics = case.make().step(case.batch())
-    assert metrics
-    for value in metrics.values():
-        assert value.shape == () and value.isfinite() and not value.requires_grad
-
-
-def test_every_parameter_of_every_optimiser_gets_a_gradient_and_moves(case):
-    method = case.make()
-    owned = [p for o in method.optimizers.values() for g in o.param_groups for p in g["params"]]
-    before = [p.clone() for p in owned]
-    for _ in range(case.steps):
-        method.step(case.batch())
-    assert all(method.updates.values())
-    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in owned)
-    assert not any(torch.equal(p, b) for p, b in zip(owned, before, strict=True))
+@pytest.mark.parametrize("promise", PROMISES)
+def test_a_method_keeps_its_promises(case, promise):
+    """Each is broken on purpose in tests/testing/test_check_method.py."""
+    check_method(case.make, case.data, steps=case.steps, promises=[promise])
 
 
 AVERAGED = [(k, name) for k, case in METHODS.items() for name in case.make().averages]
@@ -91,56 +78,6 @@ def test_every_method_that_takes_a_decay_keeps_its_averages():
 def test_the_table_has_every_method():
     known = {m for m in vars(methods).values() if isinstance(m, type) and issubclass(m, Method)}
     assert known == {type(case.make()) for case in METHODS.values()}
-
-
-def test_every_trainable_parameter_has_an_optimiser(case):
-    method = case.make()
-    owned = {id(p) for o in method.optimizers.values() for g in o.param_groups for p in g["params"]}
-    assert {id(p) for p in method.parameters() if p.requires_grad} == owned
-
-
-def test_the_batch_is_not_changed(case):
-    batch = each(torch.clone, case.batch())
-    case.make().step(batch)
-    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(parts(batch), parts(case.batch()), strict=True))
-
-
-def test_chains_leave_no_gradient_and_see_nets_in_evaluation_mode(case, monkeypatch):
-    """Without its updates a step leaves no trace in any net; all that moves a chain has dropout off."""
-    method = case.make()
-    method.train()
-    method.warmup = 0  # in a warm-up no chain runs
-    method.update = lambda name, loss: None
-    modes = []
-    for kernel in (_ula, _mala, _hmc):
-
-        def spy(energy, x, *, create_graph=False, grad=kernel.grad):
-            hook = register_module_forward_hook(lambda module, args, out: modes.append(module.training))
-            try:
-                return grad(energy, x, create_graph=create_graph)
-            finally:
-                hook.remove()
-
-        monkeypatch.setattr(kernel, "grad", spy)
-    batch = case.batch()
-    method.step(batch)
-    runs_chains = any(isinstance(value, Chain) for value in vars(method).values())
-    assert bool(modes) == runs_chains and not any(modes)
-    assert all(p.grad is None for p in method.parameters()) and all(x.grad is None for _, x in parts(batch))
-
-
-def test_twenty_steps_are_ten_saved_and_ten_resumed(case, tmp_path):
-    torch.manual_seed(1)
-    whole = case.make()
-    history = fit(whole, case.data, steps=20, batch_size=8)
-    torch.manual_seed(1)
-    fit(case.make(), case.data, steps=10, batch_size=8, out=tmp_path)
-    torch.manual_seed(99)  # a new process has another state
-    resumed = case.make()
-    resumed_history = fit(resumed, case.data, steps=20, batch_size=8, out=tmp_path, resume=True)
-    assert_equal(everything(whole), everything(resumed))
-    assert_equal(history, resumed_history)
-    assert len(next(iter(history.values()))) == 20
 
 
 def test_a_checkpoint_of_another_method_is_refused(case, tmp_path):
