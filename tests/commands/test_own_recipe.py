@@ -92,10 +92,14 @@ def test_it_trains_and_is_found_again(trained, file, capsys, monkeypatch):
     assert printed.err == ""
 
 
-def test_it_resumes_with_settings(trained, file):
-    change = ["--set", "lr=1e-5", "--set", "steps=6"]
-    assert call("train", f"{file}:mine", *OPTIONS, *change, "--out", trained, "--resume") == 0
-    assert runs.read(trained)["steps"] == 6 and runs.read(trained)["options"]["set"] == {"lr": 1e-5}
+def test_settings_hold_for_what_comes_after(file, out):
+    train = ["train", f"{file}:mine", *OPTIONS, "--out", out]
+    assert call(*train, "--set", "chain.n_steps=2", "--set", "lr=1e-3") == 0
+    assert call("sample", out) == 0  # with the chain of two steps: without, the run would be refused
+    assert (out / "sample.png").read_bytes() == (out / "samples/00000004.png").read_bytes()
+    assert call(*train, "--set", "lr=1e-5", "--set", "steps=6", "--resume") == 0
+    run = runs.read(out)
+    assert run["steps"] == 6 and run["options"]["set"] == {"chain.n_steps": 2, "lr": 1e-5}
 
 
 def test_a_name_from_the_working_directory(file, out, monkeypatch):
