@@ -167,6 +167,7 @@ def test_of_hidden_cells_what_others_use_is_left():
     assert kept[1] == "c = a + 1\nd = {}\nfor k in (1, 2):\n    d[k] = c"
     assert kept[3] == "import math\nc = 5"
     assert needed.kept(["x = 1\nassert x", "y = 2"], [True, False]) == ["", "y = 2"]
+    assert needed.kept(["x = 1", "x = 2", "x"], [True, False, False])[0] == ""
 
 
 # writing
