@@ -36,7 +36,7 @@ def learn(train: Tensor, seed: int = 0) -> GRBM:
     energy = GRBM(train.shape[1], int(SETTINGS["n_hidden"]))
     energy.match_moments(train, std_scale=SETTINGS["std_scale"])
     steps, batch_size = int(SETTINGS["steps"]), int(SETTINGS["batch_size"])
-    method = ExactLikelihood(energy, lambda rbm: rbm.log_z, lr=linear(SETTINGS["lr"], steps))
+    method = ExactLikelihood(energy, lambda _: energy.log_z, lr=linear(SETTINGS["lr"], steps))
     fit(method, train, steps=steps, batch_size=batch_size)
     return energy
 
