@@ -19,6 +19,9 @@ from torch import Tensor, nn
 from torch.nn.modules import activation
 from torch.overrides import TorchFunctionMode
 
+NOTE = "_arguments"
+"""The attribute of a `Net` that holds what was noted; nothing else depends on it."""
+
 _CLASSES: dict[str, type["Net"]] = {}
 _ACTIVATIONS = {name: getattr(nn, name) for name in ("Identity", *activation.__all__)}
 _KINDS: dict[type, Callable[[Any], Any]] = {str: str, Integral: int, Real: float}  # those of numpy, too
@@ -45,7 +48,7 @@ def _noting(init: Callable[..., None]) -> Callable[..., None]:
         if type(self).__init__ is __init__:  # else a subclass called it, whose arguments are others
             given = signature.bind(self, *args, **settings)
             given.apply_defaults()
-            self.__dict__["_arguments"] = _noted(dict([*given.arguments.items()][1:]))
+            self.__dict__[NOTE] = _noted(dict([*given.arguments.items()][1:]))
 
     return __init__
 
@@ -89,7 +92,7 @@ def _arguments(net: nn.Module) -> dict[str, Any] | str:
     kind = type(net)
     if _CLASSES.get(kind.__name__) is not kind:
         return f"its class {kind.__qualname__} is not one of ebmlearn"
-    return net.__dict__.get("_arguments", "it was made without its constructor")
+    return net.__dict__.get(NOTE, "it was made without its constructor")
 
 
 def describe(net: nn.Module) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def load(
     if image or label:
         raise ValueError(f"the columns of images and labels are named for sets on the hub; {data} is none")
     if path.is_dir() and has_splits(path):
+        if not (path / split).is_dir():
+            raise ValueError(f"{data} has no sub-folder {split!r}")
         if split != "train":
             same_classes(path / "train", path / split)
         path = path / split

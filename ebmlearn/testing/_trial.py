@@ -57,9 +57,10 @@ class Trial:
         return method
 
     def batch(self) -> Batch:
-        """A batch, the same each time as far as it is drawn from the global generators."""
-        random.seed(SEED)
-        return source(self.data, self.batch_size, Ranks(None)).draw()
+        """A batch, the same each time as far as it is drawn from the global generators, which go on as if
+        nothing had been drawn."""
+        with random.kept(SEED):
+            return source(self.data, self.batch_size, Ranks(None)).draw()
 
 
 def changed(method: Method) -> dict[str, Tensor]:

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn import random
+from ebmlearn.architecture import NOTE
 from ebmlearn.sample import Chain
 from ebmlearn.train.describe import checksum, describe, function, short, used_globals
 
-_OF_TORCH = {*vars(nn.Module()), "scratch"}
+_OF_MODULE = {*vars(nn.Module()), NOTE, "scratch"}
 _OF_METHOD = {"optimizers", "lr_schedules", "updates", "_followed", "accelerator"}
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, np.generic, range)
 _LARGE, _DEEP = 10**6, 12
@@ -120,7 +121,7 @@ class _Walk:
         self.texts |= {_join(path, k): self._tensor(x) for k, x in tensors.items() if x is not None}
         if type(module).__module__.startswith("torch."):
             return
-        skipped = {*_OF_TORCH, *getattr(module, "scratch", ())}
+        skipped = {*_OF_MODULE, *getattr(module, "scratch", ())}
         if hasattr(module, "add_optimizer"):
             skipped |= _OF_METHOD
         for key in [key for key in vars(module) if key not in skipped]:

@@ -165,6 +165,14 @@ def test_a_recipe_of_data_of_its_own(photos):
             dataclasses.replace(recipe, **{missing: None}).shape()
 
 
+def test_what_has_the_size_of_the_recipe_is_not_padded(photos):
+    """The recipe makes 28 x 28 into 32 x 32 by a border; photographs of 30 x 30 are enlarged instead."""
+    folder, right = photos
+    with pytest.warns(UserWarning, match=r"130 of 130 images are smaller than 32 x 32 and were enlarged"):
+        x, _ = RECIPES["short-run-mnist"]().load(str(folder))
+    assert x.shape == (130, 1, 32, 32) and (x - area_average(right, 32)).abs().max() < 2 / 255
+
+
 def test_what_is_no_data(out, fails, tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "notes.txt").write_text("no image")

@@ -573,6 +573,8 @@ def test_splits_of_a_folder(folder):
     for split, values in (("train", [1, 2]), ("test", [3, 4])):
         x, y = own.load(str(path), split, size=8, channels=1)
         assert torch.equal(x[:, 0, 0, 0], unit(values)) and y.tolist() == [0, 1]
+    with pytest.raises(ValueError, match=r"has no sub-folder 'valid'"):
+        own.load(str(path), "valid", size=8, channels=1)
     (path / "test" / "b").rename(path / "test" / "c")
     with pytest.raises(
         ValueError, match=r"test' has other classes than .*train'.*'b', 'c' in one of them only"
