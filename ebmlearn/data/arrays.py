@@ -43,7 +43,7 @@ def from_array(
         x: Images (N, H, W), (N, H, W, C) or (N, C, H, W) with C = 1 or 3; or the path of a file. uint8 are
             levels from 0 to 255 and become [-1, 1]; floating-point numbers must lie in [-1, 1].
         y: Labels (N,), whole numbers >= 0; None: those of the file, else 0 everywhere.
-        size, channels, n: As for `from_folder`; grey is not rounded.
+        size, channels, n: As for `ebmlearn.data.from_folder`; grey is not rounded.
 
     Raises:
         OSError: The file cannot be read or is damaged.

@@ -70,6 +70,16 @@ def through(
     return levels, labels
 
 
+def check_images(x: np.ndarray, y: np.ndarray) -> None:
+    """For `through`, where images are kept as `ebmlearn.data.Images` has them.
+
+    Raises:
+        ValueError: If they are not (N, C, H, W) float32 in [-1, 1], with labels in int64.
+    """
+    if x.dtype != np.float32 or x.ndim != 4 or not (np.abs(x) <= 1).all() or y.dtype != np.int64:
+        raise ValueError(f"images {x.dtype} {x.shape}, labels {y.dtype}, or a number outside of [-1, 1]")
+
+
 def keep(path: Path, write: Callable[[IO[bytes]], object], *, stacklevel: int = 3) -> None:
     """Have ``write`` fill a file of the cache; where that is impossible, warn and go on."""
     try:

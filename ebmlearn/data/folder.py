@@ -6,10 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from tqdm import tqdm
 
 from ebmlearn.data.checks import read_bytes
 from ebmlearn.data.decode import collect
 from ebmlearn.data.images import Images, check_size, spread
+from ebmlearn.progress import progress_enabled
 
 _NO_DATA = ("thumbs.db", "desktop.ini")  # what Windows puts beside images and hides
 _SPLITS = {"train", "valid", "test"}
@@ -30,9 +32,9 @@ def from_folder(
     begin with a dot, ``Thumbs.db`` and ``desktop.ini``. Anything else that is no image is refused by name.
     Whether a file is an image is told by its content; no other format is decoded, whatever its name.
 
-    Levels become [-1, 1] as in `load`; 16 bits, CMYK and animations are refused. Photographs are turned as
-    their camera noted (EXIF); of the pictures that a phone puts into one JPEG the first is taken; colour
-    profiles are not applied.
+    Levels become [-1, 1] as in `ebmlearn.data.load`; 16 bits, CMYK and animations are refused. Photographs
+    are turned as their camera noted (EXIF); of the pictures that a phone puts into one JPEG the first is
+    taken; colour profiles are not applied.
 
     Args:
         folder: Its path. A link inside may lead to another file of the folder, not out of it.
@@ -48,7 +50,8 @@ def from_folder(
 
     Returns:
         ``Images(x, y)``: the images in the order of their classes and names, and the number of the class of
-        each, 0 everywhere without sub-folders. `class_names` says which class that is.
+        each, 0 everywhere without sub-folders. `ebmlearn.data.class_names` says which
+        class that is.
 
     Raises:
         OSError: A file or folder cannot be read, is damaged, or is no PNG or JPEG; it is named.
@@ -56,32 +59,29 @@ def from_folder(
             is empty, or its layout another; an argument is out of range.
         ImportError: Pillow is missing.
     """
-    check_size(size, channels, n)
-    if background is not None and not -1 <= background <= 1:
-        raise ValueError(
-            f"background is {background!r}; expected a level from -1 (black) to 1 (white), or None"
-        )
-    files = [(label, file) for label, (_, files) in enumerate(_classes(Path(folder))) for file in files]
+    check_size(size, channels, n, background)
+    files = list_files(folder)
     chosen = [files[i] for i in spread(len(files), n)]
-    content = ((repr(str(file)), read_bytes(file)) for _, file in chosen)
+    bar = tqdm(chosen, "images", leave=False, delay=1, disable=not progress_enabled())
+    content = ((repr(str(file)), read_bytes(file)) for _, file in bar)
     return Images(collect(content, size, channels, background), torch.tensor([label for label, _ in chosen]))
 
 
 def class_names(folder: str | Path) -> tuple[str, ...]:
-    """The names of the classes of `from_folder`, in the order of their numbers: the sub-folders.
+    """The sub-folders that `ebmlearn.data.from_folder` takes for classes, in the order of their numbers.
 
     Returns:
         Their names; one empty name where the folder holds images and no sub-folders.
 
     Raises:
-        OSError, ValueError: As `from_folder`, for what the names of files can tell.
+        OSError, ValueError: As `ebmlearn.data.from_folder`, for what the names of files can tell.
     """
     return tuple(name for name, _ in _classes(Path(folder)))
 
 
-def count(folder: str | Path) -> int:
-    """The number of images of a folder, by the names of its files."""
-    return sum(len(files) for _, files in _classes(Path(folder)))
+def list_files(folder: str | Path) -> list[tuple[int, Path]]:
+    """Number of the class and path of each file that `from_folder` reads, in its order."""
+    return [(label, file) for label, (_, files) in enumerate(_classes(Path(folder))) for file in files]
 
 
 def has_splits(folder: Path) -> bool:

@@ -52,12 +52,19 @@ def central_square(x: Tensor) -> Tensor:
     return x[..., top : top + side, left : left + side]
 
 
-def check_size(size: int | None, channels: int | None, n: int | None) -> None:
-    """Refuse what no images can have.
+def check_size(
+    size: int | None, channels: int | None, n: int | None, background: float | None = None
+) -> None:
+    """Refuse what no images can have; None passes.
 
     Raises:
-        ValueError: If ``size`` or ``n`` is no whole number >= 1, or ``channels`` is not 1 or 3; None passes.
+        ValueError: If ``size`` or ``n`` is no whole number >= 1, ``channels`` is not 1 or 3, or
+            ``background`` not in [-1, 1].
     """
+    if background is not None and not -1 <= background <= 1:
+        raise ValueError(
+            f"background is {background!r}; expected a level from -1 (black) to 1 (white), or None"
+        )
     for name, value in (("size", size), ("n", n)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
             raise ValueError(f"{name} is {value!r}; expected a whole number >= 1, or None")

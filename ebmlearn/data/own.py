@@ -2,10 +2,15 @@
 
 import warnings
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
+
+from ebmlearn.data import cache
 from ebmlearn.data.array_files import SUFFIXES
 from ebmlearn.data.arrays import from_array
-from ebmlearn.data.folder import class_names, count, from_folder, has_splits
+from ebmlearn.data.folder import class_names, from_folder, has_splits, list_files
 from ebmlearn.data.hub import at_most
 from ebmlearn.data.images import Images, spread
 from ebmlearn.data.sources import SOURCES
@@ -70,8 +75,8 @@ def load(
                 f" --label-column; https://huggingface.co/datasets/{data} shows them"
             )
         repo, _, config = data.partition(":")
-        where = {"repo": repo, "config": config or None, "split": split}
-        return at_most(n, **where, image=image, label=label, size=size, channels=channels)
+        sizes: dict[str, Any] = {"size": size, "channels": channels}
+        return at_most(n, repo=repo, config=config or None, split=split, image=image, label=label, **sizes)
     if image or label:
         raise ValueError(f"the columns of images and labels are named for sets on the hub; {data} is none")
     if path.is_dir() and has_splits(path):
@@ -84,8 +89,20 @@ def load(
             " --test FILE.npy, or put images into sub-folders train and test before training"
         )
     if path.is_dir():
-        total = count(path)
-        images = from_folder(path, size=size, channels=channels, n=None if n is None else min(n, total))
+        files = list_files(path)
+        total = len(files)
+        most = None if n is None else min(n, total)
+
+        def decode() -> tuple[np.ndarray, np.ndarray]:
+            decoded = from_folder(path, size=size, channels=channels, n=most)
+            return decoded.x.numpy(), decoded.y.numpy()
+
+        # A photograph takes half a second, and is needed again to resume, to evaluate and by other ranks.
+        entry = cache.entry(
+            ("folder", str(path), size, channels, most), "folder", [file for _, file in files]
+        )
+        x, y = cache.through(entry, None, decode, cache.check_images)
+        images = Images(torch.from_numpy(x), torch.from_numpy(y))
     else:
         images = from_array(path, size=size, channels=channels)
         total = len(images.x)

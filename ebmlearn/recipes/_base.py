@@ -46,7 +46,7 @@ class Recipe:
     Attributes:
         summary: One line: the method, the data, and what is special.
         source: Where the numbers come from: paper, and the code that was read.
-        data: Name of the data set, for `ebmlearn.data.load`; or what `load` takes as images of one's own.
+        data: Name of the data set, for `ebmlearn.data.load`; or images of one's own, as `Recipe.load` takes.
         setup: From the shape ``(C, H, W)`` of an image, a ``partial`` of the method's class: nets and starts
             by position, settings by keyword, so that `settings` can list them and `with_settings` change
             them.
@@ -154,7 +154,7 @@ class Recipe:
             data: Another data set than its own. Its images are reduced only where they are larger than
                 ``size``, and padded only where they have the side of the recipe's own. Or images of one's
                 own: a folder, a file ``.npy``, ``.npz`` or ``.pt``, or an id on the hub. These get the
-                `shape` of the recipe, and nothing is padded.
+                `Recipe.shape` of the recipe, and nothing is padded.
             split: Of the data set.
             n: The first ``n`` images; None: the recipe's own number. Where the split has fewer: all. Of a
                 folder or file ``n`` images spread evenly, with a warning where the recipe says how many.
@@ -187,8 +187,9 @@ class Recipe:
         Raises:
             ValueError: If ``data`` are no set of `ebmlearn.data`, and ``size`` or ``channels`` is missing.
         """
-        source = SOURCES.get(self.data)
-        size, channels = self.size or (source and source.side), self.channels or (source and source.shape[0])
+        size, channels = self.size, self.channels
+        if source := SOURCES.get(self.data):
+            size, channels = size or source.side, channels or source.shape[0]
         if size is None or channels is None:
             raise ValueError(
                 f"the recipe's data are {self.data!r}, which is no set of ebmlearn.data; then give it size="

@@ -1,5 +1,6 @@
 """The command line with images of one's own, from training to evaluation: a folder, a file, the hub."""
 
+import dataclasses
 import json
 import shutil
 import warnings
@@ -149,6 +150,19 @@ def test_a_set_of_the_hub(out, fails, tmp_path, monkeypatch, capsys):
     assert "named for sets on the hub; mnist is none" in fails(
         *TRAIN, "--out", out.with_name("b"), "--image-column", "a"
     )
+
+
+def test_a_recipe_of_data_of_its_own(photos):
+    folder, right = photos
+    recipe = dataclasses.replace(RECIPES[TRAIN[1]](), data=str(folder), size=8, pad=0, channels=1, n=None)
+    assert recipe.shape() == (1, 8, 8)
+    x, y = recipe.load()
+    assert (x - area_average(right, 8)).abs().max() < 2 / 255 and y.tolist() == [0] * 65 + [1] * 65
+    for missing in ("size", "channels"):
+        with pytest.raises(
+            ValueError, match=r"photos', which is no set of ebmlearn.data; then give it size="
+        ):
+            dataclasses.replace(recipe, **{missing: None}).shape()
 
 
 def test_what_is_no_data(out, fails, tmp_path):

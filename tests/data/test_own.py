@@ -1,6 +1,7 @@
 """Images of one's own: a folder, an array or the hub; the right pixels, in the right order and class."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tiny_hub import datasets, png, write
 from torch.nn import functional
 
 from ebmlearn import data
-from ebmlearn.data import decode, hub, own
+from ebmlearn.data import decode, hub, own, stream
 
 RNG = np.random.default_rng(0)
 
@@ -198,8 +199,11 @@ def test_transparency(folder):
         wanted = alpha * (glass[..., :3] / 127.5 - 1) + (1 - alpha) * background
         x = data.from_folder(path, background=background).x
         np.testing.assert_allclose(x[0].numpy(), wanted.transpose(2, 0, 1), rtol=0, atol=1e-5)
-    with pytest.raises(ValueError, match=r"background is 2; expected a level from -1"):
-        data.from_folder(path, background=2)
+    for value in (2, float("nan")):
+        with pytest.raises(ValueError, match=r"background is .*; expected a level from -1"):
+            data.from_folder(path, background=value)
+        with pytest.raises(ValueError, match=r"background is .*; expected a level from -1"):
+            data.from_hub("a/b", image="image", background=value)
 
 
 def test_a_colour_that_stands_for_transparent(folder, tmp_path):
@@ -534,15 +538,15 @@ def test_without_network_nothing_is_tried_for_long(monkeypatch):
         knocks.append(address)
         raise OSError("Name or service not known")
 
-    monkeypatch.setattr(hub.socket, "create_connection", nobody)
-    monkeypatch.setattr(hub, "getproxies", dict)
+    monkeypatch.setattr(stream.socket, "create_connection", nobody)
+    monkeypatch.setattr(stream, "getproxies", dict)
     monkeypatch.setattr(datasets, "load_dataset", lambda *args, **options: asked.append(args) or 1 / 0)
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(datasets.config, "HF_ENDPOINT", "https://huggingface.co")
     with pytest.raises(ConnectionError, match=r"the Hugging Face hub: OSError: Name or service not known"):
         data.load("mnist")
     assert knocks == [("huggingface.co", 443)] and not asked
-    monkeypatch.setattr(hub, "getproxies", lambda: {"https": "http://proxy:3128"})
+    monkeypatch.setattr(stream, "getproxies", lambda: {"https": "http://proxy:3128"})
     with pytest.raises(ConnectionError, match=r"ZeroDivisionError"):
         data.load("mnist")
     assert len(knocks) == len(asked) == 1
@@ -596,6 +600,26 @@ def test_fewer_images_than_there_are_is_said(folder, tmp_path):
             x, _ = own.load(str(data_), size=8, channels=1, n=3)
         assert torch.equal(x[:, 0, 0, 0], unit([0, 2, 4]))
         assert len(own.load(str(data_), size=8, channels=1, n=9).x) == 6  # without a warning
+
+
+def test_a_folder_is_decoded_once(folder, monkeypatch):
+    path, decoded = folder(a__x=levels(8, 8), b__x=levels(8, 8)), []
+    monkeypatch.setattr(own, "from_folder", lambda *a, **o: decoded.append(a) or data.from_folder(*a, **o))
+    first = own.load(str(path), size=4, channels=1)
+    again = own.load(str(path), size=4, channels=1)
+    assert (
+        len(decoded) == 1 and torch.equal(again.x, first.x) and again.y.tolist() == first.y.tolist() == [0, 1]
+    )
+    own.load(str(path), size=2, channels=1)
+    own.load(str(path), size=4, channels=3)
+    assert len(decoded) == 3
+    folder(b__y=levels(8, 8))
+    assert len(own.load(str(path), size=4, channels=1).x) == 3
+    before = (path / "a" / "x.png").stat()
+    (path / "a" / "x.png").write_bytes((path / "b" / "x.png").read_bytes())
+    os.utime(path / "a" / "x.png", ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    x, _ = own.load(str(path), size=4, channels=1)
+    assert torch.equal(x[0], x[1])
 
 
 def test_columns_belong_to_the_hub(folder, tmp_path):
