@@ -130,7 +130,7 @@ def diversify_generator(generator: Any, rank: int, step: int) -> None:
     if isinstance(generator, torch.Generator):
         generator.manual_seed(value)
     elif isinstance(generator, np.random.Generator):
-        generator.bit_generator.state = type(generator.bit_generator)(value).state  # type: ignore[call-arg]
+        generator.bit_generator.state = type(generator.bit_generator)(value).state
     else:
         generator.seed(value)
 

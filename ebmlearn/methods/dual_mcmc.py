@@ -38,6 +38,7 @@ the ½ of the Gaussian, which is a generator of standard deviation ``τ/√2``. 
 batch normalisation. The kernels are arguments.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -100,7 +101,7 @@ class DualMCMC(Method):
     ) -> None:
         super().__init__()
         check_latents(generator, posterior)
-        if not generator_weight >= 0 or not posterior_weight >= 0:
+        if not 0 <= generator_weight < math.inf or not 0 <= posterior_weight < math.inf:
             raise ValueError(
                 f"generator_weight is {generator_weight}, posterior_weight {posterior_weight}; expected "
                 "numbers >= 0, such as 1"

@@ -38,6 +38,8 @@ ilkhem/icebeem has two, 0.525 and 0.475. The latter's flow step scores samples t
 gradient of ``V`` comes through the samples: with a perfect classifier nothing else is left of it.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -87,7 +89,7 @@ class FlowContrastive(Method):
         super().__init__()
         if not 0 <= threshold < 1:
             raise ValueError(f"threshold is {threshold}; expected an accuracy in [0, 1), such as 0.55")
-        if warmup < 0 or not bin_width >= 0:
+        if warmup < 0 or not 0 <= bin_width < math.inf:
             raise ValueError(f"expected warmup >= 0 and bin_width >= 0; got {warmup} and {bin_width}")
         self.energy, self.flow, self.threshold = energy, flow, threshold
         self.warmup, self.bin_width = warmup, bin_width

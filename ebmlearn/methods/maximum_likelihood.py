@@ -31,6 +31,7 @@ short-run code takes the gradient step with coefficient 1 and noise 0.01, that i
 ``σ = 0.01``: temperature 5·10⁻⁵ in the energy's own units. Here both are arguments.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -77,7 +78,7 @@ class MaximumLikelihood(Method):
         diagnostic: Callable[[State, Info], Tensor] = displacement,
     ) -> None:
         super().__init__()
-        if not data_noise >= 0:
+        if not 0 <= data_noise < math.inf:
             raise ValueError(f"data_noise is {data_noise}; expected a standard deviation >= 0")
         chain.kernel(energy)  # refuses an energy that it cannot take here, not at the first step
         self.energy, self.start, self.chain = energy, start, chain

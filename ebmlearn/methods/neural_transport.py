@@ -91,7 +91,7 @@ class NeuralTransport(Method):
         diagnostic: Callable[[State, Info], Tensor] = squared_jump,
     ) -> None:
         super().__init__()
-        if warmup < 0 or not bin_width >= 0:
+        if warmup < 0 or not 0 <= bin_width < math.inf:
             raise ValueError(f"expected warmup >= 0 and bin_width >= 0; got {warmup} and {bin_width}")
         check_inverse(flow)
         chain.kernel(lambda z: z.sum(1))  # refuses here what takes no plain function, not at the first step

@@ -37,6 +37,7 @@ noise ``τ ε`` of the generator. ``kl_weight`` is 1, as in the bound; the code'
 ``1/(2τ²)`` is a decoder of variance 1 or 1.5. The kernels are arguments.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -98,7 +99,7 @@ class VariationalTeaching(Method):
             kinds = ", ".join(type(net).__name__ for net in nets)
             raise TypeError(f"the nets are {kinds}; expected all three to take a condition, or none")
         check_latents(generator, posterior)
-        if not kl_weight > 0:
+        if not 0 < kl_weight < math.inf:
             raise ValueError(f"kl_weight is {kl_weight}; expected a number > 0, 1 for the evidence bound")
         chain.kernel((lambda x: x.sum(1)) if self.conditional else energy)  # refuses here what it cannot take
         self.energy, self.generator, self.posterior = nets

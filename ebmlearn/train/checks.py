@@ -1,4 +1,4 @@
-"""What nothing can be learned from, refused with its name: arguments of `fit <ebmlearn.train.fit>`, tensors."""
+"""What nothing can be learned from, refused with its name: arguments of `ebmlearn.train.fit`, and data."""
 
 from typing import Any
 
@@ -19,13 +19,13 @@ def check_method(method: Any) -> None:
     if not isinstance(method, Method):
         name = getattr(method, "__name__", type(method).__name__)
         raise TypeError(
-            "fit trains a method, such as MaximumLikelihood(energy, ...) or a subclass of ebmlearn.Method; got "
-            f"{name}"
+            f"fit got {name}, which is no method; expected one, such as MaximumLikelihood(energy, ...), or a "
+            "subclass of ebmlearn.Method"
         )
     if next(method.parameters(), None) is None:
         raise ValueError(
-            f"{type(method).__name__} has no parameters to learn: its __init__ must set its nets as attributes "
-            "(self.energy = energy), lists of them as an nn.ModuleList"
+            f"{type(method).__name__} has no parameters to learn: its __init__ must set its nets as "
+            "attributes (self.energy = energy), lists of them as an nn.ModuleList"
         )
 
 

@@ -73,10 +73,10 @@ def fit(
         out: Folder for checkpoints, of one run at a time; made if absent. None: nothing is written.
         every: Save every so many steps, at the end and when interrupted.
         n_checkpoints: Number of checkpoints that stay, >= 1; older ones are removed once a new one is whole.
-        criterion: ``criterion(method)``, a number to minimise, is computed on rank 0 every ``every`` steps and
-            at the end, once the checkpoint is written; the random numbers of training stay as they were. The
-            checkpoint of its lowest value stays as ``best.pt``. A run that is stopped by a signal computes
-            none: the resumed one does. None: there is no best.
+        criterion: ``criterion(method)``, a number to minimise, is computed on rank 0 after every ``every``
+            steps and at the end, once the checkpoint is written; the random numbers of training stay as they
+            were. The checkpoint of its lowest value stays as ``best.pt``. A run that is stopped by a signal
+            computes none: the resumed one does. None: there is no best.
         resume: Continue from the newest checkpoint in ``out``, bit for bit on the same number of ranks; start
             from the beginning if there is none yet.
         new_lr: Whether the run that goes on may have other learning rates than its checkpoint. A change is
@@ -100,7 +100,7 @@ def fit(
             configuration, or with ``out`` the method or a data function holds something that changes and that
             no checkpoint would hold, or that cannot be compared.
         FloatingPointError: If a loss, a chain or a metric is not finite; the last good checkpoint is kept.
-        Stopped: If interrupted, terminated or hung up: after the current step, with a checkpoint, and with the
+        Stopped: If interrupted, terminated or hung up: after the current step, with a checkpoint and the
             history so far. A kind of ``KeyboardInterrupt``.
         RankLost: If another rank has ended; the last whole checkpoint is kept.
     """

@@ -113,9 +113,9 @@ class Folder:
             alone = self.steps() == self.written
         if not alone:
             raise BlockingIOError(
-                f"{path} was removed while this process was training, and another has written in {self.out} or "
-                "trains there now. This one stopped, and wrote nothing over it. Train in one process, and leave "
-                ".lock alone"
+                f"{path} was removed while this process was training, and another has written in {self.out} "
+                "or trains there now. This one stopped, and wrote nothing over it. Train in one process, and "
+                "leave .lock alone"
             )
 
     def newest(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:

@@ -84,8 +84,8 @@ def _scalar(kind: str, name: str, value: Any) -> Tensor:
         ) from None
     if tensor.shape != ():
         raise ValueError(
-            f"the metric {name!r} of {kind} has shape {tuple(tensor.shape)}; expected a scalar, shape (): use "
-            ".mean()"
+            f"the metric {name!r} of {kind} has shape {tuple(tensor.shape)}; expected a scalar, shape (): "
+            "use .mean()"
         )
     if tensor.is_complex():
         raise TypeError(f"the metric {name!r} of {kind} is complex; expected a real number")

@@ -49,8 +49,8 @@ class Method(nn.Module, ABC):
         if "_parameters" not in self.__dict__ and name != "training":
             kind = type(self).__name__
             raise AttributeError(
-                f"{kind} sets {name} before its parts have a place: the first line of {kind}.__init__ must be "
-                "super().__init__()"
+                f"{kind} sets {name} before its parts have a place: the first line of its __init__ must "
+                "be super().__init__()"
             )
         super().__setattr__(name, value)
 
@@ -81,8 +81,8 @@ class Method(nn.Module, ABC):
         own = list(parameters)
         if not own:
             raise ValueError(
-                f"the optimiser {name!r} got no parameters; expected those of a net, net.parameters(), before "
-                "it has been used up"
+                f"the optimiser {name!r} got no parameters; expected those of a net, net.parameters(), "
+                "before it has been used up"
             )
         schedule = lr if callable(lr) else constant(lr)
         if not (callable(lr) or 0 < lr < math.inf):
@@ -177,8 +177,8 @@ class Method(nn.Module, ABC):
             )
         if not loss.requires_grad:
             raise ValueError(
-                f"the loss of {name!r} has no graph back to the parameters: it was computed under no_grad, or "
-                "from detached values (.detach(), .item(), .data)"
+                f"the loss of {name!r} has no graph back to the parameters: it was computed under no_grad, "
+                "or from detached values (.detach(), .item(), .data)"
             )
         return own
 
@@ -202,7 +202,7 @@ class Method(nn.Module, ABC):
         """What identifies a configuration, as text: two runs with equal settings continue each other."""
         found = {"method": type(self).__name__}
         for name, value in vars(self).items():
-            if name.startswith("_") or name == "training":
+            if name.startswith("_") or name == "training" or name in self.scratch:
                 continue
             if isinstance(value, (bool, int, float, str, tuple)) or callable(value):
                 found[name] = describe(value)

@@ -44,8 +44,8 @@ class _Waiting(threading.Thread):
             if since is not None and since != said and time.monotonic() - since > SAY_AFTER:
                 said = since
                 print(
-                    f"rank {torch.distributed.get_rank()} has waited {SAY_AFTER:.0f} s for another rank, which "
-                    "is slow, stopped or out of reach. It goes on to wait, up to the time limit of "
+                    f"rank {torch.distributed.get_rank()} has waited {SAY_AFTER:.0f} s for another rank, "
+                    "which is slow, stopped or out of reach. It goes on to wait, up to the time limit of "
                     "torch.distributed, by default 10 to 30 minutes",
                     file=sys.stderr,
                     flush=True,
@@ -132,8 +132,9 @@ class Ranks:
     def diversify(
         self, method: nn.Module, step: int, generators: Mapping[str, Any] = MappingProxyType({})
     ) -> None:
-        """Give torch, numpy and Python random numbers that belong to the seed, this rank and a step alone, and
-        so the generators of the user's; begin a new pass over persistent chains: they are the same on all ranks, but need not meet."""
+        """Give torch, numpy, Python and the user's generators random numbers that belong to the seed, this
+        rank and a step alone, and begin a new pass over persistent chains: they are the same on all ranks,
+        but need not meet."""
         random.diversify(self.rank, step)
         for generator in generators.values():
             random.diversify_generator(generator, self.rank, step)

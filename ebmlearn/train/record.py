@@ -17,7 +17,7 @@ from ebmlearn.train.folder import Folder
 from ebmlearn.train.history import History
 from ebmlearn.train.method import Method
 from ebmlearn.train.ranks import RankLost, Ranks
-from ebmlearn.train.state import State, changed
+from ebmlearn.train.state import State, unsaved
 
 ADVICE = (
     "Lower the learning rate or the sampler's step_size, add data noise, or take more sampling steps; "
@@ -58,6 +58,9 @@ class Record:
         self.states = states
         self.settings = {**settings, **{k: v for state in states for k, v in state.settings().items()}}
         self.generators = {k: g for state in states for k, g in state.generators.items()}
+        if ranks.n > 1:  # as with the global ones, each rank has numbers of its own
+            for generator in self.generators.values():
+                random.diversify_generator(generator, ranks.rank, 0)
         self.step, self.lowest = 0, math.inf
         self.history = History()
         self.names: tuple[str, ...] | None = None
@@ -156,7 +159,7 @@ class Record:
         """
         changes = {k: pair for state in self.states for k, pair in state.changed().items()}
         if changes:
-            raise ValueError(changed(self.method, changes, self.step, then))
+            raise ValueError(unsaved(self.method, changes, self.step, then))
 
     def restore(self, device: torch.device, steps: int, new_lr: bool = False) -> None:
         """Go to the newest checkpoint, if there is one.
@@ -232,7 +235,7 @@ class Record:
         done = f"stopped after step {self.step} of {steps}"
         if self.folder is None:
             return (
-                f"{done}; no `out` was given, so nothing was saved. The method keeps its weights, and the metrics "
-                "so far are the `history` of this exception"
+                f"{done}; no `out` was given, so nothing was saved. The method keeps its weights, and the "
+                "metrics so far are the `history` of this exception"
             )
         return f"{done}; saved in {self.folder.path(self.step)}. Call fit again with resume=True to continue"

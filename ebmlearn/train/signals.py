@@ -19,7 +19,7 @@ class Stopped(KeyboardInterrupt):
         message: Where it stopped and how to go on.
         signal: What asked for it, ``signal.SIGINT``, ``SIGTERM`` or ``SIGHUP``. By convention a process ends
             with status ``128 + signal``.
-        history: The metrics so far, each ``(steps,)``, as `fit <ebmlearn.train.fit>` would have returned them.
+        history: The metrics so far, each ``(steps,)``, as `fit <ebmlearn.train.fit>` returns them.
     """
 
     def __init__(self, message: str, signal: int, history: Mapping[str, Tensor] | None = None) -> None:
@@ -30,8 +30,8 @@ class Stopped(KeyboardInterrupt):
 @contextmanager
 def deferred(patient: bool = False) -> Iterator[list[int]]:
     """Catch SIGINT, SIGTERM and SIGHUP and list them, instead of acting on them. What the process ignores, as
-    under ``nohup``, it goes on to ignore. In a thread other than the main one, which gets no signals, the list
-    stays empty.
+    under ``nohup``, it goes on to ignore. In a thread other than the main one, which gets no signals, the
+    list stays empty.
 
     Args:
         patient: Whether even a second SIGINT is only listed: a launcher of several processes passes on what

@@ -1,8 +1,8 @@
 """What a run depends on besides weights: settings to compare, generators to save, and what can be neither.
 
-A method, its modules, the functions and objects that it holds, and a data function are walked through by name.
-Plain values, containers of them, functions and tensors that nothing saves become text: a run goes on only
-where the text is the same, and stops where it changes in training, because a checkpoint does not hold it.
+A method, its modules, the functions and objects that it holds, and a data function are walked through by
+name. Plain values, containers of them, functions and tensors that nothing saves become text: a run goes on
+only where the text is the same, and stops where it changes in training, because no checkpoint holds it.
 """
 
 import io
@@ -77,16 +77,20 @@ class State:
         return walk.texts, walk.generators
 
 
-def changed(method: Any, changes: dict[str, tuple[str, str]], step: int, then: str) -> str:
+def unsaved(method: Any, changes: dict[str, tuple[str, str]], step: int, then: str) -> str:
     """What to say of changes that no checkpoint holds."""
     lines = [f"  {name}: {old} → {new}" for name, (old, new) in changes.items()]
     first = next(iter(changes))
     attribute = first.rpartition(".")[2].partition("[")[0]
+    remedy = (
+        f'Make it a buffer, self.register_buffer("{attribute}", torch.tensor(...)); or, if nothing depends '
+        f'on it, say so in the class: scratch = ("{attribute}",)'
+    )
+    if first.startswith(("data.", "data[")):
+        remedy = "Give fit a Dataset or a DataLoader, or a function that changes random generators only"
     return (
-        f"by step {step} of {type(method).__name__} this has changed, which no checkpoint holds, so that a resumed "
-        "run would end elsewhere:\n" + "\n".join(lines) + f"\n{then}{' ' if then else ''}Make it a buffer, "
-        f'self.register_buffer("{attribute}", torch.tensor(...)); or, if nothing depends on it, say so in the '
-        f'class: scratch = ("{attribute}",)'
+        f"by step {step} of {type(method).__name__} this has changed, which no checkpoint holds, so that a "
+        "resumed run would end elsewhere:\n" + "\n".join(lines) + f"\n{then}{' ' if then else ''}{remedy}"
     )
 
 
@@ -98,6 +102,7 @@ class _Walk:
         self.texts: dict[str, str] = {}
         self.generators: dict[str, Any] = {}
         self.seen: dict[int, Any] = {}  # holds them, so that no other gets their id
+        self.names: dict[int, str] = {}  # under which each was first seen, if it is no part of the method
         self.own = ""  # the class and attribute of the method in which the walk is
         if known is not None:
             self.know(known)
@@ -118,7 +123,7 @@ class _Walk:
         skipped = {*_OF_TORCH, *getattr(module, "scratch", ())}
         if hasattr(module, "add_optimizer"):
             skipped |= _OF_METHOD
-        for key in vars(module).keys() - skipped:
+        for key in [key for key in vars(module) if key not in skipped]:
             outer, self.own = self.own, f"{type(module).__name__}.{key}" if saved else self.own
             self.visit(_join(path, key), vars(module)[key], strict=saved)
             self.own = outer
@@ -128,7 +133,10 @@ class _Walk:
         if isinstance(value, _SCALARS):
             self.texts[name] = short(repr(value))
         elif id(value) in self.seen:
-            self.texts[name] = f"the same {type(value).__name__}"
+            first = self.names.get(id(value))
+            self.texts[name] = (
+                f"the {type(value).__name__} of the method" if first is None else self.texts[first]
+            )
         elif isinstance(value, Tensor | np.ndarray):
             if strict and self.refuse:
                 raise self._unsaved(name, value)
@@ -138,11 +146,11 @@ class _Walk:
                 value, "__qualname__", getattr(value, "__name__", type(value).__name__)
             )
         else:
-            self.seen[id(value)] = value
+            self.seen[id(value)], self.names[id(value)] = value, name
+            self.texts[name] = f"a {type(value).__name__}"
             if random.is_generator(value):
-                self.texts[name], self.generators[name] = f"a {type(value).__name__}", value
+                self.generators[name] = value
             elif isinstance(value, io.IOBase | Iterator):
-                self.texts[name] = f"a {type(value).__name__}"
                 if self.refuse:
                     raise self._unrepeatable(name, value)
             elif isinstance(value, dict | list | tuple | set | frozenset | deque):
@@ -214,8 +222,8 @@ class _Walk:
         elif isinstance(value, Tensor | np.ndarray):
             remedy = f'Make it a buffer: self.register_buffer("{attribute}", tensor)'
         return ValueError(
-            f"{name} of {of} is a {type(value).__name__} that no checkpoint would hold, so that a resumed run "
-            f"would end elsewhere. {remedy}. If nothing depends on it, say so in the class: "
+            f"{name} of {of} is a {type(value).__name__} that no checkpoint would hold, so that a resumed "
+            f"run would end elsewhere. {remedy}. If nothing depends on it, say so in the class: "
             f'scratch = ("{attribute}",)'
         )
 
@@ -224,8 +232,8 @@ class _Walk:
         remedy = f'If nothing depends on it, say so in the class: scratch = ("{attribute}",)'
         if not of:
             remedy = (
-                "Use a DataLoader or a Dataset, or a function that draws from torch's global random numbers or "
-                "from a torch.Generator of its own"
+                "Use a DataLoader or a Dataset, or a function that draws from torch's global random numbers "
+                "or from a torch.Generator of its own"
             )
         return ValueError(
             f"{name}{f' of {of}' if of else ''} is a {type(value).__name__}, whose place no checkpoint can "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 from methods import METHODS
 from processes import SERVER, Child
 
@@ -107,6 +108,96 @@ def test_the_lowest_criterion_is_remembered_by_a_resumed_run(tmp_path):
     fit(make(), **{**RUN, "steps": 6}, out=tmp_path, criterion=lambda method: 1.0)
     fit(make(), **RUN, out=tmp_path, resume=True, criterion=lambda method: 2.0)
     assert load(CASE.make(), tmp_path, best=True) == 3  # of equal values the first
+
+
+def test_a_criterion_that_fails_loses_nothing(tmp_path, undisturbed):
+    """It comes after the checkpoint; the resumed run begins with it."""
+    calls = []
+
+    def criterion(method):
+        calls.append(method.updates["energy"])
+        torch.randn(5)
+        if len(calls) == 2:
+            raise ZeroDivisionError("1 / 0")
+        return -float(method.updates["energy"])
+
+    with pytest.raises(ZeroDivisionError) as error:
+        fit(make(), **RUN, out=tmp_path, criterion=criterion)
+    (note,) = error.value.__notes__
+    assert note.startswith("This was the criterion after step 6. The last checkpoint is") and "06.pt" in note
+    assert checkpoint.load(Folder(tmp_path).path(6))["due"] and load(CASE.make(), tmp_path, best=True) == 3
+    torch.manual_seed(99)
+    fit(method := CASE.make(), **RUN, out=tmp_path, resume=True, criterion=criterion)
+    assert calls == [3, 6, 6, 9, 12] and torch.equal(flat(method), undisturbed)
+    assert load(CASE.make(), tmp_path, best=True) == 12
+    last = checkpoint.load(Folder(tmp_path).path(12))
+    assert (last["criterion"], last["lowest"], last["due"]) == (-12.0, -12.0, False)
+    fit(CASE.make(), **RUN, out=tmp_path, resume=True, criterion=criterion)  # nothing is left to do
+    assert len(calls) == 5
+
+
+def test_the_checkpoint_is_there_while_the_criterion_is_computed(tmp_path):
+    seen = []
+
+    def criterion(method):
+        seen.append(files(tmp_path))
+        return 0.0
+
+    fit(make(), **{**RUN, "steps": 6}, out=tmp_path, criterion=criterion)
+    assert seen == [
+        ["checkpoint-00000003.pt"],
+        ["best.pt", "checkpoint-00000003.pt", "checkpoint-00000006.pt"],
+    ]
+
+
+@pytest.mark.parametrize("step", [5, 6])
+def test_who_is_stopped_does_not_wait_for_the_criterion(tmp_path, step):
+    """A scheduler kills soon after its signal. The resumed run computes what the undisturbed one would."""
+    found = []
+
+    def criterion(method):
+        found.append(method.updates["energy"])
+        return 1.0
+
+    stop = [at(step, lambda: os.kill(os.getpid(), signal.SIGTERM))]
+    with pytest.raises(Stopped):
+        fit(make(), **RUN, out=tmp_path, criterion=criterion, hooks=stop)
+    assert found == [3] and files(tmp_path)[-1] == f"checkpoint-{step:08d}.pt"
+    fit(CASE.make(), **RUN, out=tmp_path, resume=True, criterion=criterion)
+    assert found == [3, 6, 9, 12]
+
+
+def test_a_criterion_of_another_kind_is_told(tmp_path):
+    with pytest.raises(TypeError, match="the criterion returned a NoneType; expected a number to minimise"):
+        fit(make(), **RUN, out=tmp_path, criterion=lambda method: None)
+    assert files(tmp_path) == ["checkpoint-00000003.pt"]
+
+
+def test_a_lock_that_was_removed_is_taken_again_or_the_run_stops(tmp_path, undisturbed):
+    lock = tmp_path / "a" / ".lock"
+    fit(method := make(), **RUN, out=tmp_path / "a", hooks=[at(4, lock.unlink)])
+    assert lock.exists() and torch.equal(flat(method), undisturbed)
+    lock = tmp_path / "b" / ".lock"
+
+    def second():
+        lock.unlink()
+        state = torch.get_rng_state()
+        fit(CASE.make(), **RUN, out=tmp_path / "b", resume=True)
+        torch.set_rng_state(state)
+
+    with pytest.raises(BlockingIOError, match=r"\.lock was removed while this .* wrote nothing over it"):
+        fit(make(), **RUN, out=tmp_path / "b", hooks=[at(5, second)])
+    assert resumes(tmp_path / "b", undisturbed)
+    held = FileLock(tmp_path / "c" / ".lock")
+
+    def hold():
+        (tmp_path / "c" / ".lock").unlink()
+        held.acquire(blocking=False)
+
+    with pytest.raises(BlockingIOError, match="was removed"):
+        fit(make(), **RUN, out=tmp_path / "c", hooks=[at(5, hold)])
+    held.release()
+    assert files(tmp_path / "c") == ["checkpoint-00000003.pt"] and resumes(tmp_path / "c", undisturbed)
 
 
 def test_a_criterion_that_is_no_number_is_told(tmp_path):
@@ -219,14 +310,27 @@ def test_a_folder_below_a_file_is_an_error(tmp_path):
         fit(make(), **RUN, out=tmp_path / "file" / "run")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_the_step_saves_and_resumes_exactly(tmp_path, number, undisturbed):
-    before = [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)]
+    before = [signal.getsignal(n) for n in SIGNALS]
     with pytest.raises(Stopped, match=r"after step 5 of 12; saved in .*05\.pt.*resume=True") as stop:
         fit(make(), **RUN, out=tmp_path, hooks=[at(5, lambda: os.kill(os.getpid(), number))])
     assert stop.value.signal == number and isinstance(stop.value, KeyboardInterrupt)
-    assert [signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)] == before
+    assert [signal.getsignal(n) for n in SIGNALS] == before
+    assert [len(values) for values in stop.value.history.values()] == [5] * len(stop.value.history)
     assert resumes(tmp_path, undisturbed)
+
+
+def test_what_nohup_ignores_is_ignored(tmp_path):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        fit(make(), **RUN, out=tmp_path, hooks=[at(5, lambda: os.kill(os.getpid(), signal.SIGHUP))])
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert Folder(tmp_path).steps() == [9, 12]
 
 
 def test_a_repeated_sigterm_waits_and_a_second_ctrl_c_does_not(tmp_path):

@@ -1,8 +1,10 @@
 """Several processes: the same learning as in one, and no rank waits for another for ever."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -153,3 +155,20 @@ def test_a_killed_rank_ends_the_run_which_then_goes_on_to_the_same_weights(calm,
         after = checkpoint.load(tmp_path / f"resumed{rank}.pt")
         assert after.keys() == found["undisturbed"].keys()
         assert all(torch.equal(after[k], v) for k, v in found["undisturbed"].items())
+
+
+def test_a_rank_that_waits_long_for_another_says_so(tmp_path):
+    """The other one is stopped (SIGSTOP), and alive."""
+    children = ranks(begin, "stopped", tmp_path, log=tmp_path)
+    said, end = "rank 0 has waited 0 s for another rank, which is slow, stopped", time.monotonic() + 120
+    while said not in children[0].printed and time.monotonic() < end:
+        time.sleep(0.1)
+    assert said in children[0].printed and all(child.alive for child in children)
+    children[1].kill(signal.SIGCONT)
+    assert [child.wait() for child in children] == [0, 0]
+
+
+def test_each_rank_has_its_own_numbers_of_a_generator_of_the_user_s(tmp_path):
+    both("generators", tmp_path)
+    a, b = (checkpoint.load(tmp_path / f"noise{rank}.pt")["state"] for rank in (0, 1))
+    assert not torch.equal(a, b)

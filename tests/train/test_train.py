@@ -12,7 +12,7 @@ from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
 from ebmlearn.sample import Chain, DataStart, ula
 from ebmlearn.speed import Speed
-from ebmlearn.train import fit
+from ebmlearn.train import Stopped, fit
 from ebmlearn.train.method import Method, weight_average
 
 
@@ -321,8 +321,16 @@ def test_an_interrupt_ends_the_step_saves_and_resumes_exactly(tmp_path):
 
 
 def test_an_interrupt_without_a_folder_says_so():
-    with pytest.raises(KeyboardInterrupt, match="nothing was saved"):
-        fit(Mean(), numbers(), steps=8, batch_size=4, hooks=[lambda *_: os.kill(os.getpid(), signal.SIGINT)])
+    method, seen = Mean(), []
+
+    def interrupt(step, method, metrics):
+        seen.append(metrics["loss"])
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(Stopped, match=r"nothing was saved\. The method keeps its weights.*`history`") as stop:
+        fit(method, numbers(), steps=8, batch_size=4, hooks=[interrupt])
+    assert torch.equal(stop.value.history["loss"], torch.stack(seen)) and method.updates == {"mean": 3}
 
 
 def test_the_progress_bar_shows_metrics_only_where_somebody_watches(capsys, monkeypatch):

@@ -15,6 +15,7 @@ from torch import nn
 
 from ebmlearn import fit
 from ebmlearn.train import Method, checkpoint
+from ebmlearn.train import ranks as train_ranks
 from ebmlearn.train.ranks import RankLost
 from ebmlearn.train.signals import Stopped
 
@@ -174,7 +175,40 @@ def resumed(folder, accelerator):
     checkpoint.save(folder / f"resumed{rank}.pt", state)
 
 
-SCENARIOS = {run.__name__: run for run in (calm, refusals, killed, resumed)}
+def stopped(folder, accelerator):
+    """Rank 1 is stopped in step 3, and goes on once rank 0 has said that it waits."""
+    train_ranks.SAY_AFTER = 0.5
+
+    def stop(step, method, metrics):
+        if step == 3 and accelerator.process_index == 1:
+            (folder / "pid").write_text(str(os.getpid()))
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    fit(Means(3), INTEGERS, steps=6, batch_size=8, accelerator=accelerator, hooks=[stop])
+
+
+def generators(folder, accelerator):
+    """Ranks draw other numbers from the same generator of the user's, and go on with each its own."""
+
+    class Noisy(Means):
+        def __init__(self):
+            super().__init__(3)
+            self.generator = torch.Generator().manual_seed(1)
+
+        def step(self, batch):
+            return super().step(batch + torch.randn(3, generator=self.generator))
+
+    run = {"data": INTEGERS, "batch_size": 8, "accelerator": accelerator}
+    torch.manual_seed(0)
+    fit(whole := Noisy(), **run, steps=5)
+    torch.manual_seed(0)
+    fit(Noisy(), **run, steps=3, out=folder / "noisy")
+    fit(method := Noisy(), **run, steps=5, out=folder / "noisy", resume=True)
+    assert torch.equal(method.mean, whole.mean)
+    checkpoint.save(folder / f"noise{accelerator.process_index}.pt", {"state": method.generator.get_state()})
+
+
+SCENARIOS = {run.__name__: run for run in (calm, refusals, killed, resumed, stopped, generators)}
 
 
 def begin(scenario, folder):
