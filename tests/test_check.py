@@ -1,6 +1,7 @@
 """What checks let through, which the table of bad calls does not see; and how long things are shown.
 
-Broken on purpose and seen to fail: numpy's integers refused; the ends of a range let in or out; a tensor shown whole.
+Broken on purpose and seen to fail: numpy's integers refused; the ends of a range let in or out; a tensor
+shown whole.
 """
 
 import numpy as np
@@ -36,7 +37,7 @@ def test_a_range_has_the_ends_that_it_says(span, inside, outside):
         with pytest.raises(ValueError, match=r"v is .*; expected a number (>|in)"):
             check.number("v", v, span)
     for v in (float("nan"), float("inf"), -float("inf"), True, "1"):
-        with pytest.raises(ValueError, match="v is .*; expected a"):
+        with pytest.raises(ValueError, match=r"v is .*; expected a"):
             check.number("v", v, span)
 
 

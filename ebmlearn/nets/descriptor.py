@@ -44,7 +44,9 @@ class DescriptorEnergy(nn.Module):
         check.count("size", size)
         check_activation(activation)
         check.number("reference_std", reference_std)
-        layers = [check.counts("a layer", layer) for layer in layers]
+        for layer in layers:
+            if len(check.counts("a layer", layer)) != 3:
+                raise ValueError(f"a layer is {layer}; expected (width, kernel, stride)")
         self.image_shape, self.reference_std = (channels, size, size), reference_std
         parts: list[nn.Module] = []
         for width, kernel, stride in layers:

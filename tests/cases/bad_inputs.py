@@ -63,7 +63,7 @@ ROWS: list[Row] = []
 
 
 def row(
-    what: Any, good: dict[str, Any], *, call: Any = None, name: str = "", says: Any = (), **wrong: Any
+    what: Any, good: dict[str, Any], *, call: Any = None, called: str = "", says: Any = (), **wrong: Any
 ) -> None:
     """Enter a function (or several) into the table.
 
@@ -71,12 +71,12 @@ def row(
         what: The public function or class; several in a tuple.
         good: Arguments that work.
         call: What is called, if not the function itself.
-        name: What the cases are called, if not as the function.
+        called: What the cases are called, if not as the function.
         says: What the message says, by argument, where it is not the argument's name.
         **wrong: Bad values of an argument by a word for each.
     """
     covers = what if isinstance(what, tuple) else (what,)
-    name = name or getattr(covers[0], "__qualname__", str(covers[0]))
+    name = called or getattr(covers[0], "__qualname__", str(covers[0]))
     ROWS.append(Row(name, covers, call or covers[0], good, wrong, dict(says)))
 
 
@@ -159,7 +159,7 @@ NORMAL = energy.Gaussian(torch.zeros(2), torch.eye(2))
 row(energy.energy_at, {"energy": standard, "x": X}, says=ENERGY_SAYS, energy=VALUES, x=NO_TENSOR | NO_BATCH)
 row(energy.grad, {"energy": standard, "x": X}, says=ENERGY_SAYS, energy=SLOPES, x=NO_TENSOR | NO_FLOATS |
     NO_BATCH)
-row(energy.grad, {"x": X}, call=partial(energy.grad, NET), name="grad of a net",
+row(energy.grad, {"x": X}, call=partial(energy.grad, NET), called="grad of a net",
     says={"x: 3 coordinates": "dim=2", "x: images": "dim=2", "x: 1 coordinate": "dim=2"}, x=NO_TENSOR |
     NO_FLOATS | NO_BATCH | OTHER_EVENT | {"float64": X.double()})
 EYE = torch.eye(2)
@@ -199,9 +199,10 @@ EXACT = {"Gaussian": NORMAL, "GaussianMixture": energy.GaussianMixture(X, 1.0), 
     "checkerboard": targets.checkerboard(), "pinwheel": targets.pinwheel(), "funnel": targets.funnel(),
     "RealNVP": nets.RealNVP((2,), 2, 4)}
 for _name, _energy in EXACT.items():
-    row((energy.ExactEnergy, targets.checkerboard), {"x": X}, call=_energy.log_prob, name=f"{_name}.log_prob",
-        x={"an array": X.numpy(), "one point": X[0]} | without(OTHER_EVENT, "images"))
-    row(energy.ExactEnergy, {"n": 3, "generator": None}, call=_energy.sample, name=f"{_name}.sample",
+    row((energy.ExactEnergy, targets.checkerboard), {"x": X}, call=_energy.log_prob,
+        called=f"{_name}.log_prob", x={"an array": X.numpy(), "one point": X[0]} | without(OTHER_EVENT,
+        "images"))
+    row(energy.ExactEnergy, {"n": 3, "generator": None}, call=_energy.sample, called=f"{_name}.sample",
         n=COUNT_FROM_0, generator=GENERATOR)
 
 # targets
@@ -219,9 +220,9 @@ row(targets.swiss_roll, {}, std=POSITIVE, nodes=COUNT)
 row(targets.correlated_gaussian, {}, dim=COUNT | {"1": 1}, correlation=FINITE | {"1": 1.0, "-2": -2.0})
 row(targets.funnel, {}, dim=COUNT | {"1": 1}, std=POSITIVE | {"1000": 1000.0})
 row(targets.phrase_book, {}, n_phrases=COUNT, length=COUNT, n_words=COUNT | {"1": 1}, slip=INSIDE)
-row(targets.phrase_book, {"length": 2}, name="a long phrase_book", says={"length": "too many"},
+row(targets.phrase_book, {"length": 2}, called="a long phrase_book", says={"length": "too many"},
     length={"100": 100})
-row(targets.phrase_book, {"x": torch.zeros(3, 4).long()}, call=targets.phrase_book(), name="phrase_book()",
+row(targets.phrase_book, {"x": torch.zeros(3, 4).long()}, call=targets.phrase_book(), called="phrase_book()",
     says={"x": "x"}, x={"floats": torch.zeros(3, 4), "unknown words": torch.full((3, 4), 9),
     "5 words": torch.zeros(3, 5).long(), "a list": [[0, 1, 2, 3]]})
 
@@ -243,11 +244,11 @@ def after_steps(make: Callable[..., Any], energy: Any, x: Any, **settings: Any) 
 
 row(ula, GOOD_STEP, call=partial(after_steps, ula), says=STEP_SAYS, noise_scale=without(NOT_NEGATIVE, "None"),
     **STEP)
-row(ula, {"energy": standard, "x": X, "step_size": 0.1}, call=partial(after_steps, ula), name="ula, clamped",
-    clamp=without(BOX, "infinite"), noise={"a number": 1.0, "a string": "normal"}, bounds={"infinite": (0.0,
-    INF)})
-row(ula, {"energy": standard, "step_size": 0.1, "clamp": (-1, 1), "bounds": None}, name="ula, twice confined",
-    bounds={"with clamp": (-1, 1)})
+row(ula, {"energy": standard, "x": X, "step_size": 0.1}, call=partial(after_steps, ula),
+    called="ula, clamped", clamp=without(BOX, "infinite"), noise={"a number": 1.0, "a string": "normal"},
+    bounds={"infinite": (0.0, INF)})
+row(ula, {"energy": standard, "step_size": 0.1, "clamp": (-1, 1), "bounds": None},
+    called="ula, twice confined", bounds={"with clamp": (-1, 1)})
 row(mala, GOOD_STEP, call=partial(after_steps, mala), says=STEP_SAYS, noise_scale=without(POSITIVE, "None"),
     **STEP)
 row(hmc, GOOD_STEP | {"n_leapfrog": 2}, call=partial(after_steps, hmc), says=STEP_SAYS, n_leapfrog=COUNT,
@@ -261,20 +262,20 @@ row((run, sample.Kernel), {"kernel": ula(standard, step_size=0.1), "x": X, "n_st
     step_size=0.1)}, x=NO_TENSOR, n_steps=COUNT_FROM_0, speed={"a string": "bf16", "a number": 10,
     "True": True})
 row(run, {"kernel": ula(standard, step_size=0.1), "x": X, "n_steps": 4, "keep": sample.positions, "every": 2},
-    name="run with keep", keep={"a string": "positions", "True": True}, every=COUNT | {"5": 5})
+    called="run with keep", keep={"a string": "positions", "True": True}, every=COUNT | {"5": 5})
 for _kernel in (gibbs, ula):
     _k = gibbs(GRBM) if _kernel is gibbs else ula(standard, step_size=0.1)
     for _keep in (diagnostics.displacement, diagnostics.acceptance, diagnostics.mean_energy):
         if _kernel is gibbs or _keep is diagnostics.acceptance:
             row(_keep, {"n_steps": 2, "keep": sample.positions}, call=partial(run, _k, X),
-                name=f"run({_kernel.__name__}, {_keep.__name__})", says={"keep": "a kernel|kernel"},
+                called=f"run({_kernel.__name__}, {_keep.__name__})", says={"keep": "a kernel|kernel"},
                 keep={"of another kernel": _keep})
 row(sample.langevin, GOOD_STEP | {"n_steps": 2}, says=STEP_SAYS | {"step_sise": "step_sise"},
     n_steps=COUNT_FROM_0, step_sise={"misspelt": 0.1}, **without(STEP, "generator"))
 row(Chain, {"kernel": ula, "n_steps": 3, "step_size": 0.1}, kernel=FUNCTION | {"a kernel": ula(standard,
     step_size=0.1)}, n_steps=COUNT, step_size=without(POSITIVE, "1j") | {"left out": AWAY, "1e20": 1e20},
     step_sise={"misspelt": 0.1}, noise_scale={"-1": -1.0, "nan": NAN}, temperature={"unknown": 1.0})
-row(Chain, {"kernel": hmc, "n_steps": 3, "step_size": 0.1, "n_leapfrog": 2}, name="Chain of hmc",
+row(Chain, {"kernel": hmc, "n_steps": 3, "step_size": 0.1, "n_leapfrog": 2}, called="Chain of hmc",
     n_leapfrog=COUNT | {"left out": AWAY}, persistence={"1": 1.0, "'a'": "a"}, noise_scale={"unknown": 0.1})
 row(Chain.__call__, {"energy": standard, "x": X}, call=Chain(mala, n_steps=2, step_size=0.1),
     says={"energy": "energy"}, energy=SLOPES, x=NO_TENSOR | {"a number": X[0, 0]},
@@ -285,7 +286,7 @@ row(sample.adapt_step_size, {"kernel": partial(mala, NORMAL), "x": X, "step_size
     "n_steps": 60}, says={"kernel: unadjusted": "unadjusted"}, kernel=FUNCTION | {"unadjusted": partial(ula,
     NORMAL)}, x=NO_TENSOR | NO_FLOATS, step_size=POSITIVE, target=INSIDE, n_steps=COUNT)
 row(sample.adapt_step_size, {"kernel": partial(mala, NORMAL), "x": X, "step_size": 0.5, "target": 0.6,
-    "n_steps": 50}, name="adapt_step_size from far", says={"step_size": "not settled"},
+    "n_steps": 50}, called="adapt_step_size from far", says={"step_size": "not settled"},
     step_size={"1e-30": 1e-30})
 row(sample.langevin_schedules, {"step_size": 0.1, "noise_scale": None}, step_size=POSITIVE | {"1e20": 1e20},
     noise_scale=without(NOT_NEGATIVE, "None"))
@@ -297,7 +298,7 @@ row((sample.DataStart, sample.Start), {"x_data": X}, call=sample.DataStart().dra
 row(sample.ReplayBuffer, {"x": X, "noise": sample.NoiseStart()}, says={"noise": "noise"}, x=POINTS |
     NOT_FINITE, restart=SHARE, noise={"a number": 1.0, "a string": "normal",
     "a generator": torch.Generator()})
-row(sample.ReplayBuffer, {"x": X, "restart": 0.0}, name="ReplayBuffer without noise", restart={"0.5": 0.5})
+row(sample.ReplayBuffer, {"x": X, "restart": 0.0}, called="ReplayBuffer without noise", restart={"0.5": 0.5})
 row(sample.ReplayBuffer.draw, {"x_data": X}, call=lambda x_data: sample.ReplayBuffer(X).draw(x_data),
     says={"x_data: 3 coordinates": "event shape", "x_data: 1 coordinate": "event shape",
     "x_data: images": "event shape", "x_data: too many": "cannot draw", "x_data: empty": "cannot draw"},
@@ -321,7 +322,7 @@ row(el.Speed, {}, compile={"-1": -1, "1.5": 1.5, "True": True, "'10'": "10", "No
     precision={"misspelt": "bfloat16", "None": None, "16": 16}, channels_last={"1": 1, "a string": "yes"},
     cuda_graphs={"without compile": True, "a string": "yes"})
 row(el.schedules.linear, {"start": 1.0, "steps": 5}, start=FINITE, steps=COUNT, end=FINITE)
-row(el.schedules.linear, {"t": 5}, call=el.schedules.linear(1.0, 5), name="linear(1, 5)",
+row(el.schedules.linear, {"t": 5}, call=el.schedules.linear(1.0, 5), called="linear(1, 5)",
     says={"t": "give it more steps"}, t={"6": 6})
 row((inverse, describe_schedule), {"start": 1.0, "steps": 5}, start=FINITE, steps=POSITIVE)
 row(el.seed, {"value": 0}, says={"value": "seed"}, value={"-1": -1, "2**32": 2**32, "1.5": 1.5, "'0'": "0",
@@ -386,7 +387,7 @@ row(objectives.variational_free_energy, {"joint": GRBM.joint, "posterior": BINAR
     "generator": None}, says=JOINT_SAYS, joint=JOINTS, posterior=POSTERIOR, v=POINTS, n_samples=COUNT_OR_NONE,
     generator=GENERATOR)
 row(objectives.variational_free_energy, {"joint": MODEL.joint, "posterior": SMOOTH, "v": X, "n_samples": 1},
-    name="variational_free_energy of smooth h", n_samples={"None": None})
+    called="variational_free_energy of smooth h", n_samples={"None": None})
 row(objectives.posterior_fisher, {"joint": MODEL.joint, "posterior": SMOOTH, "v": X, "generator": None},
     says=JOINT_SAYS | {"posterior: binary": "binary h"}, joint=JOINTS, posterior=POSTERIOR |
     {"binary": BINARY}, v=POINTS, n_samples=COUNT, generator=GENERATOR)
@@ -399,7 +400,7 @@ for _vaes in (objectives.vaes, objectives.vages):
         posterior=POSTERIOR, n_samples=COUNT_OR_NONE | ({"1": 1} if _vaes is objectives.vages else {}),
         generator=GENERATOR)
     row(_vaes, {"posterior": BINARY}, call=lambda posterior, f=_vaes: f(GRBM.joint, posterior, None)(X),
-        name=f"{_vaes.__name__}, all states", says={"posterior": "GaussianPosterior"},
+        called=f"{_vaes.__name__}, all states", says={"posterior": "GaussianPosterior"},
         posterior={"smooth": SMOOTH})
 
 # posteriors
@@ -417,12 +418,12 @@ row(posteriors.ConditionalPosterior, {"net": nn.Linear(3, 6), "latent_dim": 3, "
     net=MODULE, latent_dim=COUNT, condition_shape=SIZES)
 for _q in (BINARY, SMOOTH):
     _name = type(_q).__name__
-    row(posteriors.Posterior, {"v": X, "n": 1, "generator": None}, call=_q.sample, name=f"{_name}.sample",
+    row(posteriors.Posterior, {"v": X, "n": 1, "generator": None}, call=_q.sample, called=f"{_name}.sample",
         says={"v: other net": "net"}, v=NO_TENSOR | NO_FLOATS | NO_BATCH, n=COUNT, generator=GENERATOR)
-    row(posteriors.Posterior, {"h": H, "v": X}, call=_q.log_prob, name=f"{_name}.log_prob", h=ROWS_OF_H,
+    row(posteriors.Posterior, {"h": H, "v": X}, call=_q.log_prob, called=f"{_name}.log_prob", h=ROWS_OF_H,
         v={"a list": X.tolist(), "None": None, "integers": X.long()})
 row(posteriors.GaussianPosterior, {"net": nn.Linear(2, 6)}, call=lambda net: posteriors.GaussianPosterior(net,
-    3).sample(X), name="GaussianPosterior of a net", net={"5 of 6": nn.Linear(2, 5)})
+    3).sample(X), called="GaussianPosterior of a net", net={"5 of 6": nn.Linear(2, 5)})
 
 # diagnostics
 
@@ -501,14 +502,15 @@ FACTOR = linear.LinearGaussian(torch.ones(3, 1).double(), torch.zeros(3).double(
 LAW = linear.posterior(FACTOR, V)
 NO_MODEL = THING | {"a generator": GEN}
 X3 = NO_TENSOR | NO_FLOATS | {"2 coordinates": X, "one": V[0], "empty": V[:0], "nan": V * NAN}
-row((linear.posterior, linear.LinearGaussian), {"model": FACTOR, "x": V}, model=NO_MODEL, x=X3)
+row((linear.posterior, linear.LinearGaussian), {"model": FACTOR, "x": V}, called="linear.posterior",
+    model=NO_MODEL, x=X3)
 row(linear.marginal, {"model": FACTOR}, model=NO_MODEL)
 row(linear.short_run, {"model": FACTOR, "x": V, "n_steps": 2, "step_size": 0.1}, model=NO_MODEL, x=X3,
     n_steps=COUNT_FROM_0, step_size=POSITIVE, noise_scale=without(NOT_NEGATIVE, "None"))
 row(linear.regress, {"model": FACTOR, "x": V, "law": LAW}, model=NO_MODEL, x=X3, law=THING |
     {"of other data": linear.posterior(FACTOR, V[:2])})
-row((linear.kl, linear.Normal), {"p": LAW, "q": LAW}, p=THING | {"of other data": linear.posterior(FACTOR,
-    V[:2])}, q=THING)
+row((linear.kl, linear.Normal), {"p": LAW, "q": LAW}, called="linear.kl", p=THING |
+    {"of other data": linear.posterior(FACTOR, V[:2])}, q=THING)
 row(linear.ppca, {"x": V, "latent_dim": 1}, says={"x: one": "x", "latent_dim: all": "latent_dim"}, x=NO_TENSOR
     | NO_FLOATS | {"one": V[0], "empty": V[:0], "nan": V * NAN}, latent_dim=COUNT | {"all": 3},
     std=POSITIVE_OR_NONE)
@@ -520,7 +522,7 @@ row(language.NGram, {"x": TEXT, "n_tokens": 3, "order": 2}, x={"an array": TEXT.
     "a list": TEXT.tolist(), "floats": TEXT.float(), "one": TEXT[0], "empty": TEXT[:0], "negative": -TEXT,
     "unknown": TEXT + 5}, n_tokens=COUNT | {"2": 2}, order=COUNT | {"99": 99}, strength=POSITIVE,
     end={"-1": -1, "3": 3, "1.5": 1.5}, says={"order: 99": "n-grams", "n_tokens: 2": "token"})
-row(language.NGram, {"x": TEXT}, call=language.NGram(TEXT, 3, order=2), name="NGram()",
+row(language.NGram, {"x": TEXT}, call=language.NGram(TEXT, 3, order=2), called="NGram()",
     x={"floats": TEXT.float(), "unknown": TEXT + 5, "one": TEXT[0], "a list": TEXT.tolist()})
 row(language.perplexity, {"x": TEXT, "energy": lambda x: x.sum(1).double()}, says=ENERGY_SAYS |
     {"energy: returns None": "energy"}, x={"a list": TEXT.tolist(), "empty": TEXT[:0], "one": TEXT[0]},
@@ -543,7 +545,7 @@ row(images.image_distances, {"x": PICTURES, "y": PICTURES, "generator": None}, s
     "other size": x_of(50, 1, 3, 3), "inf": PICTURES / 0}, features=without(FUNCTION, "None") |
     {"images": lambda x: x, "a scalar": lambda x: x.sum(), "nan": lambda x: x.flatten(1) * NAN,
     "an array": lambda x: x.numpy()}, batch_size=COUNT, n_blocks=COUNT | {"99": 99}, generator=GENERATOR)
-row(features.inception, {"weights": None}, name="inception",
+row(features.inception, {"weights": None}, called="inception",
     says={"weights": "Inception|torch-fidelity|weights"}, weights={"not there": "/nowhere/weights.pth",
     "a folder": tempfile.gettempdir()})
 PATH = ais.geometric(NORMAL, standard)
@@ -590,7 +592,7 @@ row((claims.Claims, claims.ClaimError), {"claim": "It learns"}, call=one_row, sa
     "test": "test", "claim: a bar": "breaks the table"}, claim={"empty": "", "a bar": "a | b"},
     place={"empty": " "}, verdict={"unknown": "maybe", "empty": ""}, measured={"none": (),
     "without a bound": claims.Measured("a", 1.0)}, paper={"of another chapter": "1"})
-row(claims.Claims, {"paper": "1609.09408"}, call=lambda paper: claims.Claims(paper), name="Claims()",
+row(claims.Claims, {"paper": "1609.09408"}, call=lambda paper: claims.Claims(paper), called="Claims()",
     says={"paper": "papers"}, paper={"empty": ""})
 row(claims.collect, {"folder": Path(__file__).resolve().parents[2] / "book"}, says={"folder": "ipynb"},
     folder={"empty": tempfile.gettempdir() + "/nothing-here"})
@@ -603,8 +605,8 @@ row(nets.MLPEnergy, {"dim": 2, "widths": (4,)}, says={"widths": "widths"}, dim=C
 row(nets.LinearEnergy, {"features": lambda x: x, "theta": torch.ones(2)}, features=FUNCTION, theta=THING |
     {"integers": torch.ones(2).long(), "a matrix": X})
 row(nets.LinearEnergy, {"features": lambda x: x}, call=lambda features: nets.LinearEnergy(features,
-    torch.ones(2))(X), name="LinearEnergy()", features={"3 of 2": lambda x: x_of(8, 3), "returns None": lambda
-    x: None})
+    torch.ones(2))(X), called="LinearEnergy()", features={"3 of 2": lambda x: x_of(8, 3),
+    "returns None": lambda x: None})
 CONV = {"channels": 1, "size": 8, "widths": (4, 4)}
 CONV_WRONG = {"channels": COUNT, "size": COUNT | {"1": 1}, "widths": without(SIZES, "None"),
     "activation": ACTIVATION}
@@ -623,7 +625,7 @@ for _net in (
     nets.Classifier((1, 8, 8), 3, width=4),
     nets.DescriptorEnergy(1, 8, ((4, 3, 2),)),
 ):
-    row(type(_net), {"x": IMAGES}, call=_net, name=f"{type(_net).__name__}()", x={"points": X,
+    row(type(_net), {"x": IMAGES}, call=_net, called=f"{type(_net).__name__}()", x={"points": X,
         "3 channels": x_of(8, 3, 8, 8), "of side 16": x_of(8, 1, 16, 16), "no channel": IMAGES[:, 0],
         "an array": IMAGES.numpy(), "None": None})
 row(nets.Classifier, {"image_shape": (1, 8, 8), "n_outputs": 3}, image_shape=SIZES | {"two": (8, 8),
@@ -632,11 +634,11 @@ row((nets.MLPGenerator, nets.GaussianGenerator, nets.Generator), {"latent_dim": 
     latent_dim=COUNT, event_shape=SIZES, widths=without(SIZES, "None"), std=POSITIVE, activation=ACTIVATION)
 for _g in (GEN, nets.ConvGenerator(2, 1, 8, (4,)), nets.LadderGenerator((1, 1), (3,), 4)):
     _z = {"3 latents": V, "one": X[0], "an array": X.numpy(), "None": None}
-    row(type(_g), {"z": X}, call=_g, name=f"{type(_g).__name__}()", z=_z)
-    row(nets.Generator, {"n": 2, "generator": None}, call=_g.sample, name=f"{type(_g).__name__}.sample",
+    row(type(_g), {"z": X}, call=_g, called=f"{type(_g).__name__}()", z=_z)
+    row(nets.Generator, {"n": 2, "generator": None}, call=_g.sample, called=f"{type(_g).__name__}.sample",
         n=COUNT_FROM_0, generator=GENERATOR)
 row(nets.GaussianGenerator, {"x": x_of(8, 3), "z": X, "mask": None}, call=GEN.reconstruction,
-    name="reconstruction", x=NO_TENSOR | {"2 of 3": X, "7 of 8": x_of(7, 3)}, z={"7 of 8": X[:7],
+    called="reconstruction", x=NO_TENSOR | {"2 of 3": X, "7 of 8": x_of(7, 3)}, z={"7 of 8": X[:7],
     "None": None}, mask={"floats": torch.ones(8, 3), "a list": [True], "of 2": torch.ones(8, 2) > 0},
     says={"z: 7 of 8": "latents", "mask: of 2": "mask|match"})
 row(nets.ConvGenerator, {"latent_dim": 2} | CONV, latent_dim=COUNT, channels=COUNT, size=COUNT | {"9": 9},
@@ -663,12 +665,12 @@ row((nets.RealNVP, nets.Flow), {"event_shape": (2,), "n_layers": 2, "width": 4},
     {"1 element": (1,)}, n_layers=COUNT | {"3": 3}, width=COUNT, max_log_scale=POSITIVE)
 row(nets.Glow, {"channels": 1, "size": 4, "n_levels": 1, "n_steps": 1, "width": 4}, channels=COUNT, size=COUNT
     | {"5": 5}, n_levels=COUNT, n_steps=COUNT, width=COUNT, max_log_scale=POSITIVE)
-row(nets.ZukoFlow, {}, call=lambda flow=None: flow and nets.ZukoFlow(flow), name="ZukoFlow",
+row(nets.ZukoFlow, {}, call=lambda flow=None: flow and nets.ZukoFlow(flow), called="ZukoFlow",
     flow={"a string": "NSF", "a net": nn.Linear(2, 2), "our own": nets.RealNVP((2,), 2, 4)})
 row(nets.TextGenerator, {"latent_dim": 2, "n_tokens": 3, "length": 3}, latent_dim=COUNT, n_tokens=COUNT |
     {"1": 1}, length=COUNT, end={"-1": -1, "3": 3, "1.5": 1.5}, embedding=COUNT, width=COUNT)
 row(nets.TextGenerator, {"x": TEXT, "z": X[:2]}, call=nets.TextGenerator(2, 3, 3).reconstruction,
-    name="TextGenerator.reconstruction", says={"x: beyond": "ids", "x: after the end": "end"},
+    called="TextGenerator.reconstruction", says={"x: beyond": "ids", "x: after the end": "end"},
     x={"floats": TEXT.float(), "2 of 3": TEXT[:, :2], "beyond": TEXT + 2, "after the end": torch.tensor([[0,
     1, 0], [0, 0, 0]]), "a list": TEXT.tolist()}, z={"3 latents": V[:2], "None": None})
 
@@ -754,14 +756,14 @@ for _method, (_good, _wrong) in METHODS.items():
     row(_method, _good, says=dict.fromkeys(_wrong, "."), **_wrong)
     for _rate in ("lr", "lr_energy", "lr_prior"):
         if _rate in inspect.signature(_method).parameters:
-            row(_method, _good, name=f"{_method.__name__}, rate", says={_rate: "."}, **{_rate: RATES})
+            row(_method, _good, called=f"{_method.__name__}, rate", says={_rate: "."}, **{_rate: RATES})
 
 
 def boxed(batch: Any) -> Any:
     return el.ExactLikelihood(nets.MLPEnergy(2, (4,)), exact.Grid((-1, 1), n=6).log_z).step(batch)
 
 
-row(el.ExactLikelihood, {"batch": X}, call=boxed, name="ExactLikelihood.step",
+row(el.ExactLikelihood, {"batch": X}, call=boxed, called="ExactLikelihood.step",
     says={"batch: outside": "8 of 8 data lie outside the box"}, batch={"outside": 3 + X, "integers": X.long(),
     "a list": X.tolist()})
 
@@ -779,10 +781,10 @@ row((el.fit, el.load), {"data": X, "steps": 1}, call=fitted, says=dict.fromkeys(
     "batch_size", "every", "n_checkpoints", "resume"), "."), data={"None": None, "a string": "mnist", "nan": X
     * NAN, "empty": X[:0], "float64": X.double(), "a number": X[0, 0], "a graph": X.clone().requires_grad_(),
     "two lengths": (X, X[:4])}, steps={"-1": -1}, batch_size={"0": 0, "-1": -1, "too many": 99})
-row(el.load, {}, call=lambda out=None: out and el.load(el.ScoreMatching(NET), out), name="load",
+row(el.load, {}, call=lambda out=None: out and el.load(el.ScoreMatching(NET), out), called="load",
     says={"out": "."}, out={"not there": tempfile.gettempdir() + "/nothing-here"})
 row("checksum", {}, call=lambda x=X: el.train.checksum(x), says={"x": "."}, x={"None": None})
-row(el.Method.add_average, {"decay": 0.9}, call=lambda decay: el.ScoreMatching(NET, ema=decay), name="ema",
+row(el.Method.add_average, {"decay": 0.9}, call=lambda decay: el.ScoreMatching(NET, ema=decay), called="ema",
     says={"decay": "decay|ema"}, decay={"1": 1.0, "0": 0.0})
 row("data.load", {}, call=lambda **k: k and importlib.import_module("ebmlearn.data").load(**({"name": "mnist"}
     | k)), says=dict.fromkeys(("name", "split", "n", "size"), "."), name={"misspelt": "minst"},

@@ -230,7 +230,7 @@ def test_weights_that_are_not_finite_are_refused(generator):
     ],
 )
 def test_a_kernel_of_another_law_is_refused(kernel, message):
-    """With ula at .9, log Z of 2|x|² came out as -.911 ± .007 in place of .452, with a large effective sample."""
+    """With ula at .9, log Z of 2|x|² was -.911 ± .007 in place of .452, its effective sample large."""
     base = Gaussian(torch.zeros(2), torch.eye(2))
     path = ais.geometric(base, lambda x: 2 * x.square().sum(1))
     with pytest.raises(ValueError, match=message):

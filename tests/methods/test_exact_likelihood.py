@@ -47,7 +47,7 @@ def test_data_outside_the_box_are_refused(x):
     before = [p.clone() for p in method.energy.parameters()]
     n = int((x.abs() > 1).any(1).sum())
     with pytest.raises(
-        ValueError, match=rf"{n} of {len(x)} data lie outside the box \(-1\.0, 1\.0\).*larger box"
+        ValueError, match=rf"{n} of {len(x)} data lie outside the box \(-1\.0, 1\.0\).*larger"
     ):
         method.step(x)
     assert all(torch.equal(p, b) for p, b in zip(method.energy.parameters(), before, strict=True))
@@ -60,9 +60,7 @@ def test_mass_outside_the_box_is_told_once_training_has_begun():
     x = torch.zeros(2, 2)
     for _ in range(99):
         method.step(x)
-    with pytest.warns(
-        exact.LeakWarning, match=r"lies\) outside|outside the box \(-1\.0, 1\.0\); enlarge the box"
-    ):
+    with pytest.warns(exact.LeakWarning, match=r"outside the box \(-1\.0, 1\.0\); enlarge the box"):
         method.step(x)
     fine = ExactLikelihood(MLPEnergy(2, (8,), reference_std=1.0), exact.Grid((-7, 7), n=60).log_z, lr=1e-6)
     for _ in range(100):

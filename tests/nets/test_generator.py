@@ -210,7 +210,7 @@ def test_the_marginal_of_factor_analysis_is_a_gaussian(weight):
         ),
         (
             lambda: LadderGenerator((), (2,)),
-            r"latent_dims is \(\); expected whole numbers >= 1, at least one",
+            r"latent_dims is \(\); expected whole numbers >= 1",
         ),
         (lambda: LadderGenerator((2, 0), (2,)), r"latent_dims is \(2, 0\)"),
         (lambda: LadderGenerator((2, 1), (2,))(torch.zeros(4, 2)), r"z has shape \(4, 2\)"),

@@ -81,7 +81,5 @@ def test_the_battery_tells_the_optima_apart():
 def test_a_gap_of_an_empty_batch_is_refused():
     """It was NaN."""
     for batches in ((torch.zeros(0, 2), torch.zeros(3, 2)), (torch.zeros(3, 2), torch.zeros(0, 2))):
-        with pytest.raises(
-            ValueError, match=r"x_\w+ has shape \(0, 2\); expected \(B, \*event\) with B >= 1"
-        ):
+        with pytest.raises(ValueError, match=r"x_\w+ has shape \(0, 2\); expected \(B, \*event\) with B >="):
             ml_gap(lambda x: x.sum(1), *batches)

@@ -103,7 +103,5 @@ def test_an_unadjusted_kernel_is_refused():
 
 def test_a_step_size_that_has_not_settled_is_told():
     """From 1e-30 it returned 2e-22 in silence."""
-    with pytest.warns(
-        UserWarning, match="the step size has not settled after 50 steps: it is at .*, its average at 1"
-    ):
+    with pytest.warns(UserWarning, match=r"has not settled after 50 steps: it is at .*, its average at 1"):
         adapt_step_size(partial(mala, normal()), torch.zeros(30, 1), step_size=1e-30, target=0.8, n_steps=50)
