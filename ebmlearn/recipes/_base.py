@@ -98,8 +98,8 @@ class Recipe:
         return settings.change(self._setup(shape), self.changes)()
 
     def settings(self) -> dict[str, Any]:
-        """All that `Recipe.with_settings` can change, by name, with the values of now: numbers and texts, and the
-        chains, optimisers, schedules and functions of the method."""
+        """All that `Recipe.with_settings` can change, by name, with the values of now: numbers and texts, and
+        the chains, optimisers, schedules and functions of the method."""
         return {name: getattr(self, name) for name in _FIELDS} | settings.table(self.sketch())
 
     def with_settings(self, changes: Mapping[str, Any]) -> Self:
