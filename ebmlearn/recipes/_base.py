@@ -48,8 +48,8 @@ class Recipe:
         source: Where the numbers come from: paper, and the code that was read.
         data: Name of the data set, for `ebmlearn.data.load`; or images of one's own, as `Recipe.load` takes.
         setup: From the shape ``(C, H, W)`` of an image, a ``partial`` of the method's class: nets and starts
-            by position, settings by keyword, so that `settings` can list them and `with_settings` change
-            them.
+            by position, settings by keyword, so that `Recipe.settings` can list them and
+            `Recipe.with_settings` change them.
         sample: ``sample(method, n)`` gives ``n`` images of a trained method, shape ``(n, C, H, W)``,
             nominally in [-1, 1]. It uses the averages of the weights where the method keeps some.
         batch_size: Images in a batch, over all ranks.
@@ -59,7 +59,7 @@ class Recipe:
         pad: Pixels of background (-1) added at each side, as papers do to make 28 x 28 into 32 x 32.
         channels: Of images of one's own, where ``data`` names such; None: those of the data set.
         expect: What the paper reports for it, with its source; empty where we know of none.
-        changes: Settings of the method that `with_settings` has changed, by name.
+        changes: Settings of the method that `Recipe.with_settings` has changed, by name.
 
     Example:
         >>> from ebmlearn import fit
@@ -98,15 +98,15 @@ class Recipe:
         return settings.change(self._setup(shape), self.changes)()
 
     def settings(self) -> dict[str, Any]:
-        """All that `with_settings` can change, by name, with the values of now: numbers and texts, and the
-        chains, optimisers, schedules and functions of the method."""
+        """All that `Recipe.with_settings` can change, by name, with the values of now: numbers and texts, and
+        the chains, optimisers, schedules and functions of the method."""
         return {name: getattr(self, name) for name in _FIELDS} | settings.table(self.sketch())
 
     def with_settings(self, changes: Mapping[str, Any]) -> Self:
         """The same recipe with other settings: ``{"lr_energy": 1e-4, "chain.n_steps": 60}``.
 
         Args:
-            changes: New values by name, see `settings`. What a schedule gave may become a number.
+            changes: New values by name, see `Recipe.settings`. What a schedule gave may become a number.
 
         Raises:
             ValueError: If there is no such setting, or a value is of another type than it takes.

@@ -1,12 +1,28 @@
 """What the tests of the command line share."""
 
+import shutil
+
 import pytest
-from command import call
+from command import TRAIN, call
 
 
 @pytest.fixture
 def out(tmp_path):
     return tmp_path / "runs" / "a"
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    return tmp_path_factory.mktemp("trained") / "a"
+
+
+@pytest.fixture
+def trained(out, once):
+    """A run of ``TRAIN``, made once and copied; for tests that have the tiny data."""
+    if not once.exists():
+        assert call(*TRAIN, "--out", once) == 0
+    shutil.copytree(once, out)
+    return out
 
 
 @pytest.fixture

@@ -13,12 +13,6 @@ from ebmlearn import runs, viz
 from ebmlearn.train import checkpoint
 
 
-@pytest.fixture
-def trained(out):
-    assert call(*TRAIN, "--out", out) == 0
-    return out
-
-
 def test_the_trace_is_the_history(trained):
     history = checkpoint.load(trained / "checkpoint-00000004.pt")["history"]
     found = runs.read_trace(trained / "trace.csv")

@@ -25,12 +25,6 @@ from ebmlearn.train import checkpoint
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.fixture
-def trained(out):
-    assert call(*TRAIN, "--out", out) == 0
-    return out
-
-
 def test_version(capsys):
     with pytest.raises(SystemExit) as end:
         call("--version")
