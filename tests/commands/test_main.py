@@ -322,9 +322,9 @@ def test_no_data_says_how_to_get_it(out, fails, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        (["--steps", "0"], "expected steps, every, n_checkpoints >= 1; got 0"),
-        (["--every", "0"], "expected steps, every, n_checkpoints >= 1; got 4, 0"),
-        (["--n-checkpoints", "0"], "expected steps, every, n_checkpoints >= 1"),
+        (["--steps", "0"], "steps is 0; expected a whole number >= 1"),
+        (["--every", "0"], "every is 0; expected a whole number >= 1"),
+        (["--n-checkpoints", "0"], "n_checkpoints is 0; expected a whole number >= 1"),
         (["--compile", "-1"], "compile is -1; expected the number of steps in a block"),
         (["--cuda-graphs"], "cuda_graphs replays compiled blocks: it needs compile > 0"),
         (["--criterion", "19"], "--criterion is 19; expected 0, for none, or at least 20 samples"),
