@@ -69,6 +69,7 @@ def test_schedules_are_told_apart_by_their_values():
     assert describe_schedule(lambda t: 1.0) == describe_schedule(lambda t: 1.0 + 0 * t)
     assert describe_schedule(lambda t: 1.0) != describe_schedule(lambda t: 1.0 if t < 10_000 else 0.5)
     # early, at a step that is not shown; late; very late
+    assert describe_schedule(lambda t: t == 12) != describe_schedule(lambda t: t == 13)
     for change in (7, 999, 15_000, 5_000_000):
         texts = {describe_schedule(lambda t, c=c: 1.0 if t < c else 0.5) for c in (change, 2 * change)}
         assert len(texts) == 2

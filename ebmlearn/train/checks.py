@@ -10,7 +10,7 @@ from ebmlearn.train.batch import Batch, parts
 from ebmlearn.train.method import Method
 
 
-def check_method(method: Any) -> None:
+def require_method(method: Any) -> None:
     """Refuse what is no method, or has nothing to learn.
 
     Raises:

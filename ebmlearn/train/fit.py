@@ -14,7 +14,7 @@ from ebmlearn.progress import progress_enabled
 from ebmlearn.speed import Speed
 from ebmlearn.train import checkpoint
 from ebmlearn.train.batch import Batch, check_kind, each, kind_of, parts, spell
-from ebmlearn.train.checks import check_method, counts
+from ebmlearn.train.checks import counts, require_method
 from ebmlearn.train.data import BatchSize, Data, fingerprint, functions, source
 from ebmlearn.train.folder import Folder
 from ebmlearn.train.history import checked
@@ -105,7 +105,7 @@ def fit(
             history so far. A kind of ``KeyboardInterrupt``.
         RankLost: If another rank has ended; the last whole checkpoint is kept.
     """
-    check_method(method)
+    require_method(method)
     steps, every, n_checkpoints = counts(steps=steps, every=every, n_checkpoints=n_checkpoints)
     if callable(hooks) or not all(map(callable, hooks)):
         raise TypeError("hooks holds something else than functions; expected a list of them, hooks=[hook]")
