@@ -9,6 +9,7 @@ Algorithm, one iteration on a batch of ``B`` data:
     2. One optimiser step down its gradient, through ``log Z``.
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -16,11 +17,12 @@ from torch import Tensor, nn
 
 from ebmlearn import check
 from ebmlearn.energy import energy_at
-from ebmlearn.evaluate.quadrature import Grid, energies
+from ebmlearn.evaluate.quadrature import Grid, LeakWarning, energies, warn_of_leak
 from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 _LOOK = 100  # updates from one look for mass outside the box to the next
+_MUCH = 1 / 9  # of the mass inside: a tenth of all
 
 
 class ExactLikelihood(Method):
@@ -39,8 +41,9 @@ class ExactLikelihood(Method):
             without end, at no cost.
 
     Warns:
-        LeakWarning: If, after a hundredth update, more than 0.1 % of the model's mass is outside the box of
-            ``grid.log_z``, where it is not counted. A new net often has more, and loses it in a few updates.
+        LeakWarning: If, after a hundredth update, more than a tenth of the model's mass is outside the box of
+            ``grid.log_z``, where it is not counted. A new net often has as much, and soon loses it;
+            of less, `ebmlearn.evaluate.exact` warns when the model is evaluated.
     """
 
     def __init__(
@@ -71,7 +74,7 @@ class ExactLikelihood(Method):
         # 2. update
         self.update("energy", nll)
         if isinstance(grid, Grid) and self.updates["energy"] % _LOOK == 0:
-            energies(self.energy, grid)  # warns of mass outside
+            _warn_of_mass_outside(self.energy, grid)
         return {"nll": nll.detach()}
 
 
@@ -84,3 +87,11 @@ def _check_inside(x: Tensor, grid: Grid) -> None:
             f"{outside} of {len(x)} data lie outside the box {grid.box} of the quadrature, where the model "
             "would put any mass for nothing: use a larger box"
         )
+
+
+def _warn_of_mass_outside(energy: nn.Module, grid: Grid) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LeakWarning)  # of a thousandth, which training has yet to move
+        _, leak = energies(energy, grid)
+    if leak > _MUCH:
+        warn_of_leak(leak, grid)

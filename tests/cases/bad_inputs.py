@@ -60,6 +60,7 @@ class Case(NamedTuple):
 
 
 ROWS: list[Row] = []
+importlib.import_module("sklearn.neighbors")  # sets environment variables at its first import
 
 
 def row(
