@@ -75,6 +75,7 @@ def write(page: Path, pdf: Path, executable: str) -> int:
         tab.pdf(
             path=str(pdf),
             format="A4",
+            scale=0.7,  # letters of 11 points
             margin=dict.fromkeys(
                 ("top", "bottom", "left", "right"), "18mm"
             ),
