@@ -247,7 +247,7 @@ METHODS = {
     ),
     "flow contrastive estimation, images": Case(
         lambda: FlowContrastive(
-            ConvEnergy(1, 8, (4, 8)), bent_flow((1, 8, 8)), threshold=0.45, lr_flow=inverse(0.01, 1)
+            ConvEnergy(1, 8, (4, 8)), bent_flow((1, 8, 8)), threshold=0.45, warmup=2, lr_flow=inverse(0.01, 1)
         ),
         images(),
         steps=20,

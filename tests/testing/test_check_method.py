@@ -184,15 +184,6 @@ class TensorOfANet(Plain):
         return self.learn(batch)
 
 
-class OwnGenerator(Plain):
-    def __init__(self):
-        super().__init__()
-        self.rng = torch.Generator().manual_seed(0)
-
-    def step(self, batch):
-        return self.learn(batch + torch.randn(batch.shape, generator=self.rng))
-
-
 class Counter(Plain):
     def __init__(self):
         super().__init__()
@@ -243,8 +234,7 @@ class AnybodysCheckpoint(Plain):
         (StaysInEvaluation, "clean", "step left energy.* in evaluation mode"),
         (PlainTensor, "resume", "chains.*register_buffer"),
         (TensorOfANet, "resume", "shift.*register_buffer"),
-        (OwnGenerator, "resume", "rng"),
-        (Counter, "resume", "10 steps, saved, and 10 more are not 20.*buffer"),
+        (Counter, "resume", r"fit does not save or resume it: .*_n: 0 → 1.*register_buffer"),
         (
             AnybodysCheckpoint,
             "refusal",
