@@ -1,9 +1,9 @@
 """Nets as plain data: what a checkpoint says of a net beside its weights, and the net again.
 
 A class of the package that derives from `Net` notes the arguments of its constructor, by name and with their
-defaults: numbers, strings, sequences, tensors, other nets, and activations by their names in ``torch.nn``.
-`describe` gives them as a dict that ``torch.load(weights_only=True)`` reads; `build` makes the net again. Only
-classes of this package are built from a file, by looking their names up in a table.
+defaults: numbers, strings, sequences, tensors, other nets, activations by their names in ``torch.nn``.
+`describe` gives them as a dict that ``torch.load(weights_only=True)`` reads; `build` makes the net again. No
+class of another package is ever built from a file: names are looked up in a table.
 """
 
 import functools
@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 _CLASSES: dict[str, type["Net"]] = {}
 _ACTIVATIONS = {name: getattr(nn, name) for name in ("Identity", *activation.__all__)}
-_NOT_PLAIN = "not plain data"
+_KINDS: dict[type, Callable[[Any], Any]] = {str: str, Integral: int, Real: float}  # those of numpy, too
 _LARGEST, _DEEPEST = 2**24, 20  # a number in a description, and how deep it may be nested
 
 
@@ -64,9 +64,9 @@ def _noted(arguments: dict[str, Any]) -> dict[str, Any] | str:
 def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool):
         return value
-    for kind, as_kind in ((str, str), (Integral, int), (Real, float)):  # those of numpy, too
+    for kind, plain in _KINDS.items():
         if isinstance(value, kind):
-            return as_kind(value)
+            return plain(value)
     if isinstance(value, tuple | list):
         items = [_plain(item) for item in value]
         return items if isinstance(value, list) else tuple(items)
@@ -82,7 +82,7 @@ def _plain(value: Any) -> Any:
         settings = {name: _plain(v) for name, v in made.keywords.items()}
         return {"activation": made.func.__name__, "args": _plain(made.args), "settings": settings}
     advice = "; partial(nn.LeakyReLU, 0.2) is described, a lambda is not" if callable(value) else ""
-    raise TypeError(f"{getattr(value, '__qualname__', type(value).__qualname__)}, {_NOT_PLAIN}{advice}")
+    raise TypeError(f"{getattr(value, '__qualname__', type(value).__qualname__)}, not plain data{advice}")
 
 
 def _arguments(net: nn.Module) -> dict[str, Any] | str:

@@ -93,6 +93,7 @@ LARGE = {
     "accelerate",
     "IPython",
     "PIL",
+    "tensorboard",
 }
 
 PROBE = """
@@ -314,7 +315,7 @@ def text_files() -> list[Path]:
         out += [
             Path(folder, f)
             for f in files
-            if Path(f).suffix not in (".png", ".inv", ".pyc") and f not in {".coverage", *SKIPPED}
+            if Path(f).suffix not in (".png", ".inv", ".pt", ".pyc") and f not in {".coverage", *SKIPPED}
         ]
     return out
 

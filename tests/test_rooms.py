@@ -21,8 +21,7 @@ PACKAGE = Path(ebmlearn.__file__).parent
 ROOMS = [
     *("random", "files", "progress", "schedules", "speed", "architecture", "energy", "targets", "nets"),
     *("posteriors", "objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "testing"),
-    *("methods", "data", "viz"),
-    *("recipes", "runs", "commands", "__main__"),
+    *("methods", "data", "viz", "recipes", "runs", "pretrained", "commands", "__main__"),
 ]
 
 

@@ -57,7 +57,7 @@ def load_energy(
         >>> from ebmlearn.train import fit
         >>> out = tempfile.mkdtemp()
         >>> method = methods.ScoreMatching(nets.MLPEnergy(2), ema=0.9)
-        >>> history = fit(method, torch.randn(100, 2), steps=5, out=out)
+        >>> history = fit(method, torch.randn(200, 2), steps=5, out=out)
         >>> energy = load_energy(out)
         >>> energy(torch.zeros(3, 2)).shape
         torch.Size([3])
