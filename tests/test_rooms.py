@@ -19,20 +19,9 @@ PACKAGE = Path(ebmlearn.__file__).parent
 
 # A room imports from those before it. CONTRIBUTING.md says what they are for.
 ROOMS = [
-    *(
-        "check",
-        "random",
-        "files",
-        "progress",
-        "schedules",
-        "speed",
-        "architecture",
-        "energy",
-        "targets",
-        "nets",
-    ),
-    *("posteriors", "objectives", "sample", "diagnostics", "evaluate", "unroll", "train", "testing"),
-    *("methods", "data", "viz"),
+    *("check", "random", "files", "progress", "schedules", "speed", "architecture", "energy"),
+    *("targets", "nets", "posteriors", "objectives", "sample", "diagnostics", "evaluate", "unroll"),
+    *("train", "testing", "methods", "data", "viz"),
     *("exercises", "recipes", "runs", "pretrained", "commands", "__main__"),
 ]
 

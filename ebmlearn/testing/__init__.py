@@ -1,6 +1,6 @@
 """Does a method of your own keep what `fit <ebmlearn.train.fit>` relies on?
 
-The package's own methods are held to the same promises, by the same code.
+The package's own methods are held to the same promises, by the same code::
 
     from ebmlearn.testing import check_method
 

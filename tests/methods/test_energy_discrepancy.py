@@ -2,7 +2,8 @@
 
 Mutants tried: the variance in the place of the standard deviation; a noise of its own for each point, without
 the step that they share; the datum left out of the mean, or counted ``M`` times; ``w`` in the place of its
-logarithm; a mean of exponents in the place of their log-mean; gaps with the other sign; points of other data.
+logarithm; a mean of exponents in the place of their log-mean; gaps with the other sign; points of other data;
+one noise for all points; ``log M`` left out.
 """
 
 import math
