@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import signal
 import tempfile
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 import ebmlearn
 
 os.environ.setdefault("EBMLEARN_PROGRESS", "0")
+# What a script starts in the background ignores Ctrl-C, and so does `fit` in it; tests of Ctrl-C need it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if arithmetic := os.environ.get("ATEN_CPU_CAPABILITY"):
     # torch would take generated code of another arithmetic from its cache, which does not know this variable
     cache = pathlib.Path(tempfile.gettempdir(), f"torchinductor_ebmlearn_{arithmetic}")

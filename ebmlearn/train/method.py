@@ -70,7 +70,7 @@ class Method(nn.Module, ABC):
         Args:
             name: Its name, once for each method.
             parameters: What it optimises.
-            lr: Learning rate > 0, a number or a schedule of the number of updates made.
+            lr: Learning rate >= 0, a number or a schedule of the number of updates made.
             optimizer: ``factory(parameters, lr=...)``.
 
         Raises:
@@ -85,8 +85,8 @@ class Method(nn.Module, ABC):
                 "before it has been used up"
             )
         schedule = lr if callable(lr) else constant(lr)
-        if not (callable(lr) or 0 < lr < math.inf):
-            raise ValueError(f"the learning rate of {name!r} is {lr}; expected a number > 0, such as 1e-3")
+        if not (callable(lr) or 0 <= lr < math.inf):
+            raise ValueError(f"the learning rate of {name!r} is {lr}; expected a number >= 0, such as 1e-3")
         self.optimizers[name] = optimizer(own, lr=schedule(0))
         self.lr_schedules[name] = schedule
         self.updates[name] = 0

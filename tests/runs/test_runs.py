@@ -1,5 +1,6 @@
 """The hooks of a run's folder, in a plain call of `fit`."""
 
+import json
 import random
 
 import numpy as np
@@ -124,4 +125,4 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         runs.write(path, {"a": 2})
-    assert runs.read(tmp_path) == {"a": 1} and [p.name for p in tmp_path.iterdir()] == ["run.json"]
+    assert json.loads(path.read_text()) == {"a": 1} and [p.name for p in tmp_path.iterdir()] == ["run.json"]
