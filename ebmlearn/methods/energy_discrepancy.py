@@ -25,8 +25,8 @@ With infinitely many points ``L`` is ``KL(p ‖ p_θ) - KL(p_σ ‖ p_{θ,σ})``
 noise of variance ``σ²`` on both: what one kick of noise takes from the divergence. ``log Z`` is in both terms
 and cancels. With ``w = 1`` the datum is one of ``M + 1`` candidates and ``L`` is the cross-entropy of telling
 which, less ``log M``: it is least at the density of the data for every ``M`` and ``σ``, not only for large
-``M``. With another ``w`` it is least elsewhere: as ``σ → 0`` a Gaussian fits ``v (2w + M - 1) / (w + M)`` in the
-place of the variance ``v``, and at ``w = 0``, ``M = 1`` there is no least value. With ``w = 1``, ``M = 1`` the
+``M``. With another ``w`` it is least elsewhere: as ``σ → 0`` a Gaussian fits ``v (2w + M - 1) / (w + M)`` in
+the place of the variance ``v``, and at ``w = 0``, ``M = 1`` there is no least value. With ``w = M = 1`` the
 loss is half of `~ebmlearn.objectives.conditional_nce` with noise of ``√2 σ``.
 
 Differences from the paper: noise is Gaussian only, and its size is given as a standard deviation: of the
@@ -53,7 +53,7 @@ class EnergyDiscrepancy(Method):
     anything: look at ``accuracy``, and take more points.
 
     Args:
-        energy: The net to train, ``(B, *event)`` to ``(B,)``. A step evaluates it at ``M + 1`` points a datum.
+        energy: The net to train, ``(B, *event)`` to ``(B,)``; a step takes it at ``M + 1`` points a datum.
         sigma: Standard deviation ``σ`` of the noise, > 0, in units of ``x``.
         n_noise: Points around each noisy datum, ``M`` >= 1.
         datum_weight: ``w`` >= 0. Anything but 1 learns another density than that of the data.

@@ -41,9 +41,9 @@ def optimizers(trial: Trial) -> str:
 
 def metrics(trial: Trial) -> str:
     """A step returns its metrics, a dict of finite scalars without a graph"""
-    method = trial.make()
+    method, batch = trial.make(), trial.batch()
     for _ in range(trial.steps):
-        found: Any = method.step(trial.batch())
+        found: Any = method.step(batch)
         if not isinstance(found, dict) or not found:
             what = "an empty dict" if found == {} else f"a {type(found).__name__}"
             return f"step returned {what}; return a dict of numbers, such as {{'loss': loss.detach()}}"
@@ -60,13 +60,13 @@ def metrics(trial: Trial) -> str:
 
 def learning(trial: Trial) -> str:
     """Every parameter of every optimiser gets a gradient and moves"""
-    method = trial.make()
+    method, batch = trial.make(), trial.batch()
     names = {id(p): name for name, p in method.named_parameters()}
     groups = [g["params"] for o in method.optimizers.values() for g in o.param_groups]
     owned = {names.get(id(p), "a parameter of none of its nets"): p for group in groups for p in group}
     before = {name: p.detach().clone() for name, p in owned.items()}
     for _ in range(trial.steps):
-        method.step(trial.batch())
+        method.step(batch)
     turn = "if its turn comes later, say in how many steps: check_method(..., steps=20)"
     idle = [name for name, count in method.updates.items() if not count]
     if idle:
@@ -97,7 +97,7 @@ def untouched(trial: Trial) -> str:
 
 def clean(trial: Trial) -> str:
     """Chains see nets in evaluation mode, and nothing but an update leaves a gradient in a net"""
-    method = trial.make()
+    method, batch = trial.make(), trial.batch()
     method.train()
 
     def count(name: str, loss: Tensor) -> None:
@@ -109,7 +109,7 @@ def clean(trial: Trial) -> str:
         setattr(method, name, _watched(chain, modes))
     method.update = count  # type: ignore[method-assign]
     for _ in range(trial.steps):
-        method.step(trial.batch())
+        method.step(batch)
     if chains and not modes:
         return f"no chain ran in {trial.steps} step(s); say how many it takes: check_method(..., steps=20)"
     if any(modes):
