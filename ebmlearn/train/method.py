@@ -137,12 +137,7 @@ class Method(nn.Module, ABC):
         loss.backward(inputs=own)
         # Nets are not wrapped for distributed training: gradients in x pass
         # through them many times a step.
-        learned = [p for p in own if p.grad is not None]
-        if not learned:
-            raise ValueError(
-                f"the loss of {name!r} depends on none of the parameters of this optimiser, so that nothing "
-                "would be learned; compute it from the net that add_optimizer was given"
-            )
+        learned = _with_gradients(name, own)
         loss = self._average_gradients(learned, loss.detach())
         if not loss.isfinite():
             problem = f"the loss of {name!r} is {loss.item()}"
@@ -225,6 +220,16 @@ class Method(nn.Module, ABC):
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.updates = dict(state["updates"])
+
+
+def _with_gradients(name: str, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+    learned = [p for p in parameters if p.grad is not None]
+    if not learned:
+        raise ValueError(
+            f"the loss of {name!r} depends on none of the parameters of this optimiser, so that nothing "
+            "would be learned; compute it from the net that add_optimizer was given"
+        )
+    return learned
 
 
 class Averages(nn.ModuleDict):

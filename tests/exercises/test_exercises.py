@@ -106,6 +106,12 @@ def cliff(share: float) -> float:
 CLIFFS = cliff(1 / 2), cliff(1 / 3)
 log4, sqrt, exp, pi = math.log(4), math.sqrt, math.exp, math.pi
 
+
+def kl(v: float, w: float) -> float:
+    """Of two normal laws of mean 0, by their variances."""
+    return 0.5 * (v / w - 1 - math.log(v / w))
+
+
 CASES: dict[str, Case] = {
     "ex-01-cooling": Case(
         lambda: printed("ex-01-cooling", *(rf"measured {' +[0-9.]+' * i} +([0-9.]+)" for i in range(4))),
@@ -456,6 +462,15 @@ CASES: dict[str, Case] = {
                 "vary twice as much",
             ),
             (lambda lam, n: (2.5 * lam.sum() + 0.5 * len(lam) * lam.sum()) / n, "right in part"),
+        ],
+    ),
+    "ex-24-destroyed": Case(
+        lambda: defined("ex-24-destroyed", "destroyed", torch=torch),
+        [
+            (lambda v, w, s: kl(v + s**2, w + s**2), "what is left after the noise"),
+            (lambda v, w, s: kl(v, w) - kl(v + s, w + s), "variances add"),
+            (lambda v, w, s: kl(w, v) - kl(w + s**2, v + s**2), "the other way round"),
+            (lambda v, w, s: kl(v, w) - kl(v + s**2, w), "the model gets the noise as well"),
         ],
     ),
 }
