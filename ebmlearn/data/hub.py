@@ -140,8 +140,8 @@ def _check_names(repo: str, split: str, config: str | None) -> None:
     part = r"(?!.*\.\.)[A-Za-z0-9_][A-Za-z0-9_.+-]*"
     if not isinstance(repo, str) or not re.fullmatch(f"{part}/{part}", repo):
         raise ValueError(f"repo is {repo!r}; expected the id of a set on the hub, such as 'owner/name'")
-    for name, value in (("split", split), ("config", config)):
-        if value is not None and (not isinstance(value, str) or not re.fullmatch(part, value)):
+    for name, value in (("split", split), *((("config", config),) if config is not None else ())):
+        if not isinstance(value, str) or not re.fullmatch(part, value):
             raise ValueError(f"{name} is {value!r}; expected a name of letters, numbers and any of _ . + -")
 
 

@@ -40,6 +40,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import check
 from ebmlearn.energy import energy_at
 from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
@@ -77,14 +78,10 @@ class EnergyDiscrepancy(Method):
         ema: float | None = None,
     ) -> None:
         super().__init__()
-        if not 0 < sigma < math.inf:
-            raise ValueError(f"sigma is {sigma}; expected a number > 0, about the width of a mode")
-        if n_noise < 1:
-            raise ValueError(f"n_noise is {n_noise}; expected at least 1")
-        if not 0 <= datum_weight < math.inf:
-            raise ValueError(f"datum_weight is {datum_weight}; expected a number >= 0, such as 1")
-        self.energy, self.sigma, self.n_noise = energy, float(sigma), n_noise
-        self.datum_weight = float(datum_weight)
+        check.module("energy", energy)
+        self.energy, self.n_noise = energy, check.count("n_noise", n_noise)
+        self.sigma = check.number("sigma", sigma, hint=", about the width of a mode")
+        self.datum_weight = check.number("datum_weight", datum_weight, ">= 0", hint=", such as 1")
         self.add_average("energy", energy, ema)
         self.add_optimizer("energy", energy.parameters(), lr, optimizer)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from ebmlearn import check
 from ebmlearn.train import Method
 
 
@@ -30,8 +31,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str | Path, *, every: int = 1) -> None:
-        if every < 1:
-            raise ValueError(f"every is {every}; expected a number of steps >= 1")
+        check.count("every", every)
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError as error:
@@ -70,8 +70,7 @@ class LivePlot:
     """
 
     def __init__(self, *, every: int = 100) -> None:
-        if every < 1:
-            raise ValueError(f"every is {every}; expected a number of steps >= 1")
+        check.count("every", every)
         self.every = every
         self._block: dict[str, list[float]] = {}
         self._points: dict[str, list[tuple[int, float]]] = {}

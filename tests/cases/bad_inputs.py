@@ -5,8 +5,10 @@ names the argument, or says what the row says. What returns all the same is list
 makes it right.
 """
 
+import functools
 import importlib
 import inspect
+import io
 import math
 import tempfile
 from collections.abc import Callable
@@ -811,6 +813,88 @@ row("commands.evaluate", {}, call=lambda **k: (k and
 row("commands.show", {}, call=lambda **k: k and importlib.import_module("ebmlearn.commands").show(**k),
     says={"name": "no recipe"}, name={"misspelt": "short-run-minst"})
 
+
+# a stranger's own work: data, method, run; answers of a student
+
+row(el.EnergyDiscrepancy, {"energy": NET, "sigma": 0.5}, energy=MODULE, sigma=POSITIVE, n_noise=COUNT,
+    datum_weight=NOT_NEGATIVE)
+PROMISED = {"method": lambda: el.ScoreMatching(nets.MLPEnergy(2, (4,))), "data": X}
+row((el.testing.check_method,), PROMISED, says={"method": "Method", "promises": "no promise 'resumes'",
+    "data": "data|weights of the energy"}, call=partial(el.testing.check_method, batch_size=4),
+    method={"None": None, "a class's name": "MLP", "makes none": lambda: 3}, steps={"0": 0, "-1": -1}, promises={"misspelt": ["resumes"]},
+    data={"nan": X * NAN, "a string": "mnist", "float64": X.double()})
+NOWHERE = {"not there": Path(tempfile.gettempdir()) / "nothing-here"}
+
+
+@functools.cache
+def finished() -> str:
+    """The folder of a run of one step."""
+    out = tempfile.mkdtemp()
+    fitted(out=out)
+    return out
+
+
+def loaded(name: Any = "energy", run: Any = None, **settings: Any) -> Any:
+    return el.load_net(run or finished(), name, **settings)
+
+
+row((el.load_net, el.load_energy), {}, call=loaded, called="load_net", says={"run": "no checkpoint",
+    "name": "holds no net|there is no", "into": "energy of", "best": "no .*best.pt"}, run=NOWHERE,
+    name={"misspelt": "enrgy", "empty": ""}, into={"another net": nets.MLPEnergy(2, (5,))},
+    best={"none": True})
+PICTURES = x_of(4, 6, 6).mul(99).add(100).byte().numpy()
+
+
+@functools.cache
+def album() -> Path:
+    """A folder of two pictures of one shape."""
+    out = Path(tempfile.mkdtemp())
+    pil = importlib.import_module("PIL.Image")
+    for i in range(2):
+        pil.fromarray(PICTURES[i]).save(out / f"{i}.png")
+    return out
+
+
+def from_folder(folder: Any = None, **settings: Any) -> Any:
+    return el.data.from_folder(album() if folder is None else folder, **settings)
+
+
+PICTURE_SETTINGS = {"size": {"0": 0, "-1": -1, "1.5": 1.5, "a string": "8"}, "channels": {"2": 2, "0": 0,
+    "a string": "L"}, "n": {"0": 0, "-1": -1, "1.5": 1.5}}
+row(("data.from_folder",), {}, call=from_folder, called="from_folder",
+    says={"folder": "cannot read the folder"}, folder=NOWHERE, **PICTURE_SETTINGS)
+row(("data.class_names",), {}, call=lambda folder=None: el.data.class_names(folder or album()),
+    called="class_names", says={"folder": "cannot read the folder"}, folder=NOWHERE)
+row(("data.from_array",), {"x": PICTURES}, call=lambda **k: el.data.from_array(**k), called="from_array",
+    says={"x": ".", "y": "label|y "}, x={"None": None, "a list": [[1.0]], "a number": 3.0,
+    "not there": "no.npy", "nan": x_of(4, 6, 6) * NAN, "levels as floats": x_of(4, 6, 6) + 200,
+    "integers": x_of(4, 6, 6).long(), "booleans": x_of(4, 6, 6) > 0, "one axis": x_of(4),
+    "no image": PICTURES[:0], "five axes": x_of(4, 1, 1, 6, 6), "five channels": x_of(4, 5, 6, 6),
+    "strings": np.array([["a"]])}, y={"too few": np.arange(3), "negative": np.array([0, 1, 2, -1]),
+    "fractions": np.array([0, 1, 2, 0.5]), "nan": np.array([0, 1, 2, NAN]),
+    "two axes": np.zeros((4, 2), int), "a string": "cats"}, **PICTURE_SETTINGS)
+row(("data.from_hub",), {}, call=lambda **k: k and el.data.from_hub(**({"repo": "a/b", "image": "image"}
+    | k)), called="from_hub", says={"repo": "repo is", "split": "split is", "config": "config is"},
+    repo={"a path": "../../etc", "a number": 3, "None": None, "a space": "a b/c"}, split={"a path": "../x",
+    "None": None}, config={"a path": "../x"}, **PICTURE_SETTINGS)
+for _what in (el.pretrained.load, el.pretrained.about):
+    row(_what, {"name": "digits"}, says={"name": "no pretrained energy"}, name={"misspelt": "digit",
+        "another": "imagenet", "None": None, "a number": 3})
+row(el.pretrained.make, {}, call=lambda **k: k and el.pretrained.make(out=tempfile.mkdtemp(), **k),
+    says={"name": "no pretrained energy"}, name={"misspelt": "digit"})
+row(el.exercises.check, {"label": "ex-24-destroyed", "answer": 0.0}, says={"label": "no exercise"},
+    label={"misspelt": "ex-24-destroy", "a number": 8, "None": None, "empty": ""})
+row((el.runs.LivePlot,), {}, every={"0": 0, "-1": -1, "1.5": 1.5, "None": None, "a string": "2"})
+row((el.runs.TensorBoard,), {"folder": "events"}, every={"0": 0, "-1": -1, "1.5": 1.5, "None": None,
+    "a string": "2"})
+row((el.runs.read_trace,), {}, call=lambda path=None: path and el.runs.read_trace(path), says={"path": "no "},
+    path=NOWHERE)
+row("commands.plot", {}, call=lambda **k: k and importlib.import_module("ebmlearn.commands").plot(**k),
+    says={"run": "holds no run"}, run=NOWHERE)
+row((el.viz.save_traces,), {"history": {"gap": x_of(8)}}, call=lambda **k: el.viz.save_traces(**{"file":
+    io.BytesIO(), **k}), says={"history": "metric"}, history={"empty": {}, "two axes": {"gap": X},
+    "nan": {"gap": X[:, 0] * NAN}})
+
 # fmt: on
 
 HARMLESS: dict[str, Callable[[Any], bool]] = {
@@ -867,6 +951,8 @@ NOT_CALLED: dict[str, str] = {
     **dict.fromkeys(
         ("positions", "sample.positions"), "is called by run, with a state and an info of its own"
     ),
+    **dict.fromkeys(("exercises.names", "exercises.Verdict"), "takes no arguments, or is what check returns"),
+    **dict.fromkeys(("pretrained.NAMES", "testing.PROMISES"), "a constant"),
     **dict.fromkeys(("Method", "train.Method"), "abstract: what it refuses is tried by its subclasses"),
     "data.to_unit": "levels of an image, which the room of data checks where it reads them",
     "evaluate.claims.table": "takes what collect returns",

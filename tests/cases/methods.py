@@ -243,7 +243,9 @@ METHODS = {
         lambda: EnergyDiscrepancy(ConvEnergy(1, 8, (4, 8)), sigma=0.3, n_noise=3, ema=0.9), images()
     ),
     "flow contrastive estimation": Case(
-        lambda: FlowContrastive(MLPEnergy(2, (8,)), bent_flow((2,)), threshold=0.4), points(), steps=20
+        lambda: FlowContrastive(MLPEnergy(2, (8,)), bent_flow((2,)), threshold=0.5, warmup=2),
+        points(),
+        steps=20,
     ),
     "flow contrastive estimation, images": Case(
         lambda: FlowContrastive(
@@ -254,7 +256,7 @@ METHODS = {
     ),
     "flow contrastive estimation, from likelihood": Case(
         lambda: FlowContrastive(
-            ConvEnergy(1, 8, (4, 8)), bent_glow(), threshold=0.45, warmup=2, bin_width=2 / 255
+            ConvEnergy(1, 8, (4, 8)), bent_glow(), threshold=0.5, warmup=2, bin_width=2 / 255
         ),
         images(),
         steps=20,

@@ -78,7 +78,7 @@ def test_a_missing_tensorboard_is_said_at_the_start(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("make", [lambda: runs.TensorBoard("x", every=0), lambda: runs.LivePlot(every=0)])
 def test_steps_between_are_at_least_one(make):
-    with pytest.raises(ValueError, match="every is 0; expected a number of steps >= 1"):
+    with pytest.raises(ValueError, match="every is 0; expected a whole number >= 1"):
         make()
 
 

@@ -110,7 +110,7 @@ def train(out, where="a run", last=None):
     chain = Chain(ula, n_steps=5, step_size=0.1)
     method = MaximumLikelihood(MLPEnergy(2, (16,)), buffer, chain=chain, ema=0.99)
     sys.settrace(trace)
-    fit(method, data, steps=30, batch_size=50, out=out, every=2, resume=True)
+    fit(method, data, steps=30, batch_size=50, out=out, every=2, resume=out is not None)
     sys.settrace(None)
     flat = torch.cat([p.flatten() for p in method.parameters()] + [method.start.x.flatten()])
     sums = flat.double().sum().item().hex(), flat.double().square().sum().item().hex()
