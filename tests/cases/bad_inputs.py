@@ -821,8 +821,8 @@ row(el.EnergyDiscrepancy, {"energy": NET, "sigma": 0.5}, energy=MODULE, sigma=PO
 PROMISED = {"method": lambda: el.ScoreMatching(nets.MLPEnergy(2, (4,))), "data": X}
 row((el.testing.check_method,), PROMISED, says={"method": "Method", "promises": "no promise 'resumes'",
     "data": "data|weights of the energy"}, call=partial(el.testing.check_method, batch_size=4),
-    method={"None": None, "a class's name": "MLP", "makes none": lambda: 3}, steps={"0": 0, "-1": -1}, promises={"misspelt": ["resumes"]},
-    data={"nan": X * NAN, "a string": "mnist", "float64": X.double()})
+    method={"None": None, "a class's name": "MLP", "makes none": lambda: 3}, steps={"0": 0, "-1": -1},
+    promises={"misspelt": ["resumes"]}, data={"nan": X * NAN, "a string": "mnist", "float64": X.double()})
 NOWHERE = {"not there": Path(tempfile.gettempdir()) / "nothing-here"}
 
 
