@@ -37,7 +37,9 @@ def resolve(app, env, node, contnode):
     if node.get("refdomain") != "py":
         return None
     domain = env.get_domain("py")
-    for scope in ("", f"{node.get('py:module')}.", "ebmlearn."):
+    # an alias such as Data names itself, in whatever module it is used
+    places = f"{node.get('py:module')}.", "ebmlearn.", "ebmlearn.train."
+    for scope in ("", *places):
         name = scope + node["reftarget"]
         found = find(name) if name.startswith("ebmlearn.") else None
         if found is None:

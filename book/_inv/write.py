@@ -13,12 +13,14 @@ OBJECTS = {
     "python": [
         ("class", "library/functions.html#$", "bool float int object"),
         ("class", "library/stdtypes.html#$", "dict list str tuple"),
+        ("class", "library/functools.html#$", "functools.partial"),
         ("class", "library/pathlib.html#$", "pathlib.Path"),
         ("class", "library/typing.html#$", "typing.Any typing.Literal"),
         (
             "class",
             "library/collections.abc.html#$",
-            "collections.abc.Callable collections.abc.Iterable"
+            "collections.abc.Callable collections.abc.Collection"
+            " collections.abc.Iterable"
             " collections.abc.Mapping collections.abc.Sequence",
         ),
         (

@@ -79,7 +79,7 @@ def check_settings(
         new_lr: Whether learning rates may differ.
 
     Returns:
-        The learning rates that differ, by the name of their optimiser: the old one and the new one.
+        The old and the new one of each learning rate that differs, by the name of its optimiser.
 
     Raises:
         ValueError: Naming every setting that differs and may not, with both values.

@@ -86,7 +86,7 @@ def fingerprint(data: Any) -> str:
     """What identifies data, as text: a run goes on only where it is the same.
 
     Of tensors it is shape, dtype and checksum. Of a ``Dataset`` it is its class and length alone, since its
-    items may be random; of a ``DataLoader`` that and the sampler's class; of a function, see `functions`.
+    items may be random; of a ``DataLoader`` that and the sampler's class; of a function, see ``functions``.
     """
     if isinstance(data, Tensor | np.ndarray):
         x = tensors(data)
