@@ -49,7 +49,7 @@ def describe_schedule(schedule: Schedule) -> str:
     """A schedule as text, by its values: code cannot be compared, values can.
 
     A few are shown, and a checksum of some 5,000 up to step 10,000,000: of all to step 1,000, then of
-    one in 1/500 of the step.
+    one in 1/500 of the step. One value is shown where all are the same.
     """
 
     def value(t: int) -> str:
@@ -58,8 +58,11 @@ def describe_schedule(schedule: Schedule) -> str:
         except (LookupError, ArithmeticError, ValueError):  # past the run's last step: a table ends
             return "undefined"
 
+    values = [*map(value, _steps())]
+    if len({*values}) == 1:
+        return f"{values[0]} at every step"
     shown = {t: value(t) for t in (0, 1, 10, 100, 1000, 10_000)}
-    every = ",".join(map(value, _steps()))
+    every = ",".join(values)
     text = ", ".join(f"{t}: {v}" for t, v in shown.items())
     return f"{text}, ... {hashlib.sha256(every.encode()).hexdigest()[:8]}"
 
