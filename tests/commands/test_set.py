@@ -89,7 +89,7 @@ def test_a_resumed_run_keeps_its_settings(out):
 def test_a_learning_rate_may_change_when_it_is_said(out, capsys):
     assert call(*TRAIN, *SET, "--out", out) == 0
     assert call(*TRAIN, "--set", "lr_prior=1e-6", "--out", out, "--steps", "6", "--resume") == 0
-    assert "note: after step 4 the learning rate of 'prior' is 0: 1e-06" in capsys.readouterr().err
+    assert "note: after step 4 the learning rate of 'prior' is 1e-06 at every step" in capsys.readouterr().err
     run = runs.read(out)
     assert run["options"]["set"] == {"lr_prior": 1e-6, "prior_chain.n_steps": 2, "batch_size": 8}
     assert [(s["first_step"], s["set"]["lr_prior"]) for s in run["sessions"]] == [(1, 1e-4), (5, 1e-6)]
