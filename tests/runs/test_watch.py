@@ -1,11 +1,14 @@
 """TensorBoard and the plot in a notebook show the history, and training does not notice them."""
 
+import os
+import signal
 import sys
 
 import nbformat
 import pytest
 import torch
 from nbclient import NotebookClient
+from processes import Child
 
 from ebmlearn import Chain, ReplayBuffer, fit, runs, ula
 from ebmlearn.methods import MaximumLikelihood
@@ -35,6 +38,19 @@ def assert_is(found, history, steps):
     assert found.keys() == history.keys()
     for name, values in history.items():
         assert found[name] == (list(steps), [values[step - 1].item() for step in steps]), name
+
+
+def train_and_die(folder):
+    """Three steps with the hook, and the end without a farewell, as by kill -9."""
+    board = runs.TensorBoard(folder)
+    for step in (1, 2, 3):
+        board(step, None, {"loss": torch.tensor(float(step))})
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_run_loses_no_event(tmp_path):
+    assert Child(train_and_die, tmp_path / "events", log=tmp_path / "log").wait() == -signal.SIGKILL
+    assert read(tmp_path / "events") == {"loss": ([1, 2, 3], [1.0, 2.0, 3.0])}
 
 
 def test_tensorboard_has_the_history_without_being_closed(tmp_path):
