@@ -95,9 +95,9 @@ def sgd(lr: float) -> Rule:
     """Gradient descent.
 
     Raises:
-        ValueError: If ``lr`` is not positive.
+        ValueError: If ``lr`` is negative or not finite.
     """
-    check.number("lr", lr)
+    check.number("lr", lr, ">= 0")
     return lambda parameters, slopes: {k: p - lr * slopes[k] for k, p in parameters.items()}
 
 

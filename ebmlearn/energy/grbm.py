@@ -218,9 +218,9 @@ class GRBM(ExactEnergy):
         conditionals, so that `ebmlearn.sample.gibbs` runs along it.
 
         Raises:
-            ValueError: If ``beta`` is not in [0, 1].
+            ValueError: If ``beta`` is negative or not finite. Beyond 1 the couplings are stronger than here.
         """
-        check.number("beta", beta, "in [0, 1]")
+        check.number("beta", beta, ">= 0")
         return self.from_parameters(
             beta * self.weight, self.visible_bias, beta * self.hidden_bias, self.std, learn_std=False
         )

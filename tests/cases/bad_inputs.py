@@ -191,7 +191,7 @@ GRBM = energy.GRBM(2, 3)
 row(energy.GRBM.match_moments, {"x": X, "std_scale": 1.0}, call=energy.GRBM(2, 3).match_moments, x=NO_TENSOR |
     NO_BATCH | OTHER_EVENT | {"constant": torch.ones(8, 2), "nan": X * NAN}, std_scale=POSITIVE,
     says={"x: constant": "constant", "x: nan": "not finite"})
-row(energy.GRBM.tempered, {"beta": 0.5}, call=GRBM.tempered, beta=SHARE)
+row(energy.GRBM.tempered, {"beta": 0.5}, call=GRBM.tempered, beta=NOT_NEGATIVE)
 row(energy.GRBM.visible_mean, {"h": torch.zeros(8, 3)}, call=GRBM.visible_mean, h={"2 of 3": X, "a list": [[0,
     1, 0]], "one": torch.zeros(3)})
 row(energy.GRBM.joint, {"x": X, "h": torch.zeros(8, 3)}, call=GRBM.joint, x=OTHER_EVENT, h={"2 of 3": X,
@@ -340,7 +340,7 @@ row(unroll.unroll, {"module": LINE, "loss": lambda m: m.weight.square().sum(), "
 row(unroll.at, {"module": LINE, "parameters": {"weight": torch.ones(1, 1)}, "function": lambda m: m.weight},
     says={"parameters": "parameter"}, module=MODULE, parameters={"unknown": {"w": torch.ones(1, 1)},
     "of another shape": {"weight": torch.ones(2, 2)}, "a number": {"weight": 1.0}}, function=FUNCTION)
-row(unroll.sgd, {"lr": 0.1}, lr=POSITIVE)
+row(unroll.sgd, {"lr": 0.1}, lr=NOT_NEGATIVE)
 row(unroll.adam, {"lr": 0.1}, lr=POSITIVE, betas={"a number": 0.9, "1": (1.0, 0.9), "nan": (NAN, 0.9),
     "None": None}, eps=NOT_NEGATIVE)
 SGD = torch.optim.SGD(LINE.parameters(), lr=0.1)
