@@ -208,13 +208,12 @@ def _anneal(
     """Log-weights of ``Z_end / Z_start``, float64 ``(n_chains,)``, and the ends of the chains."""
     log_w = torch.zeros(len(x), dtype=torch.float64, device=x.device)
     check.count("n_steps", n_steps, 0)
-    if n_steps:
-        _check_kernel(kernel, path(betas[1]))
     here = path(betas[0])
     for beta in tqdm(betas[1:], disable=not (progress and progress_enabled()), leave=False):
         there = path(beta)
         log_w += energy_at(here, x).double() - energy_at(there, x).double()
-        x = run(kernel(there), x, n_steps)
+        if n_steps:
+            x = run(_exact(kernel, there), x, n_steps)
         here = there
     bad = int((~log_w.isfinite()).sum())
     if bad:
@@ -225,8 +224,8 @@ def _anneal(
     return log_w, x
 
 
-def _check_kernel(make: MakeKernel, energy: Energy) -> None:
-    """Refuse a kernel that leaves another density than ``exp(-E)`` as it is: the weights do not know."""
+def _exact(make: MakeKernel, energy: Energy) -> Kernel:
+    """The kernel; refuses one that leaves another density than ``exp(-E)`` as it is: the weights do not know."""
     check.function("kernel", make, "a function that makes a kernel, such as partial(mala, step_size=0.1)")
     kernel = make(energy)
     check.instance("kernel(energy)", kernel, Kernel, "a kernel, such as partial(mala, step_size=0.1) makes")
@@ -237,6 +236,7 @@ def _check_kernel(make: MakeKernel, energy: Energy) -> None:
         )
     if kernel.temperature(0) != 1:
         raise ValueError(f"{kernel} samples exp(-E/T); expected temperature 1")
+    return kernel
 
 
 def _estimate(log_z_base: float, log_w: Tensor, sign: int, x: Tensor) -> AIS:
