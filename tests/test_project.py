@@ -278,7 +278,15 @@ def test_the_ten_lines_of_the_readme_run(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "book/intro.md", "book/installation.md", "book/instructors.md", "book/notebooks.py"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "book/intro.md",
+        "book/installation.md",
+        "book/instructors.md",
+        "book/notebooks.py",
+    ],
 )
 def test_every_make_target_that_is_named_exists(page):
     targets = set(re.findall(r"^([a-z]+):", read("Makefile"), re.M))

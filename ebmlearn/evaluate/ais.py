@@ -225,7 +225,7 @@ def _anneal(
 
 
 def _exact(make: MakeKernel, energy: Energy) -> Kernel:
-    """The kernel; refuses one that leaves another density than ``exp(-E)`` as it is: the weights do not know."""
+    """The kernel. One that leaves another density than ``exp(-E)`` as it is is refused: no weight tells."""
     check.function("kernel", make, "a function that makes a kernel, such as partial(mala, step_size=0.1)")
     kernel = make(energy)
     check.instance("kernel(energy)", kernel, Kernel, "a kernel, such as partial(mala, step_size=0.1) makes")

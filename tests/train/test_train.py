@@ -262,7 +262,10 @@ def test_a_finished_run_resumes_to_nothing_more(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": lambda: Mean(lr=0.2)}, r"lr of mean: checkpoint 0: 0\.1.* \| this run 0: 0\.2"),
+        (
+            {"method": lambda: Mean(lr=0.2)},
+            r"lr of mean: checkpoint 0\.1 at every step \| this run 0\.2 at every step",
+        ),
         (
             {"method": lambda: Mean(optimizer=torch.optim.Adam)},
             r"optimizer of mean: checkpoint SGD.*this run Adam",
