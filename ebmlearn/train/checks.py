@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,18 +26,6 @@ def require_method(method: Any) -> None:
             f"{type(method).__name__} has no parameters to learn: its __init__ must set its nets as "
             "attributes (self.energy = energy), lists of them as an nn.ModuleList"
         )
-
-
-def counts(**found: Any) -> list[int]:
-    """Whole numbers from 1 on.
-
-    Raises:
-        ValueError: Naming what is none.
-    """
-    for name, value in found.items():
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} is {value!r}; expected a whole number >= 1")
-    return [int(value) for value in found.values()]
 
 
 def check(batch: Batch, name: str, dtypes: frozenset[torch.dtype], rows: Tensor | None = None) -> None:

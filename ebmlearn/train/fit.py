@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ebmlearn import check
 from ebmlearn.progress import progress_enabled
 from ebmlearn.speed import Speed
 from ebmlearn.train import checkpoint
 from ebmlearn.train.batch import Batch, check_kind, each, kind_of, parts, spell
-from ebmlearn.train.checks import counts, require_method
+from ebmlearn.train.checks import require_method
 from ebmlearn.train.data import BatchSize, Data, fingerprint, functions, source
 from ebmlearn.train.folder import Folder
 from ebmlearn.train.history import checked
@@ -106,7 +107,8 @@ def fit(
         RankLost: If another rank has ended; the last whole checkpoint is kept.
     """
     require_method(method)
-    steps, every, n_checkpoints = counts(steps=steps, every=every, n_checkpoints=n_checkpoints)
+    steps, every = check.count("steps", steps), check.count("every", every)
+    n_checkpoints = check.count("n_checkpoints", n_checkpoints)
     if callable(hooks) or not all(map(callable, hooks)):
         raise TypeError("hooks holds something else than functions; expected a list of them, hooks=[hook]")
     if resume and out is None:

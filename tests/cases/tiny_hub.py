@@ -22,6 +22,16 @@ HUB = {
 SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "celeba": (218, 178, 3)}
 
 
+def cut_off(monkeypatch, tmp_path):
+    """No network, no data and no cache of others: empty folders in their place."""
+    monkeypatch.setenv("EBMLEARN_DATA", str(tmp_path / "hub"))
+    monkeypatch.setenv("EBMLEARN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
+    (tmp_path / "hub").mkdir()
+
+
 def png(levels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     image_module.fromarray(levels).save(buffer, "PNG")

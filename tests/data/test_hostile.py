@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, PngImagePlugin
-from tiny_hub import datasets, png, write
+from tiny_hub import cut_off, png, write
 
 from ebmlearn import data
 from ebmlearn.data import array_files, decode
@@ -48,12 +48,7 @@ def canary(monkeypatch, tmp_path):
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
     """No network, no cache of others; what keeps waiting is ended."""
-    monkeypatch.setenv("EBMLEARN_DATA", str(tmp_path / "hub"))
-    monkeypatch.setenv("EBMLEARN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    (tmp_path / "hub").mkdir()
+    cut_off(monkeypatch, tmp_path)
 
     def late(*_):
         raise AssertionError("it keeps waiting")

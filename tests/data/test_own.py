@@ -9,7 +9,7 @@ import test_hostile as hostile
 import torch
 from PIL import Image
 from test_data import by_repetition
-from tiny_hub import datasets, png, write
+from tiny_hub import cut_off, datasets, png, write
 from torch.nn import functional
 
 from ebmlearn import data
@@ -20,12 +20,7 @@ RNG = np.random.default_rng(0)
 
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
-    monkeypatch.setenv("EBMLEARN_DATA", str(tmp_path / "hub"))
-    monkeypatch.setenv("EBMLEARN_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "hf")
-    (tmp_path / "hub").mkdir()
+    cut_off(monkeypatch, tmp_path)
 
 
 @pytest.fixture
