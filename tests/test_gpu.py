@@ -1,5 +1,5 @@
-"""`make gpu`, rehearsed on the CPU: parts that are done stay, one that fails is recorded and the rest goes on,
-and both devices see the same random numbers.
+"""`make gpu`, rehearsed on the CPU: parts that are done stay, one that fails is recorded, and both devices see the
+same random numbers.
 
 Mutants tried: a part done again; a failed part that stops the rest; the record of another card kept; in-place
 draws not given back; the draws of `rand` left on the device.
