@@ -1,4 +1,4 @@
-"""`make gpu`, rehearsed on the CPU: parts that are done stay, one that fails is recorded, and both devices see the
+"""`make gpu`, rehearsed on the CPU: what is done stays, what fails is recorded, and both devices see the
 same random numbers.
 
 Mutants tried: a part done again; a failed part that stops the rest; the record of another card kept; in-place
