@@ -22,7 +22,7 @@ from ebmlearn.nets import ConvEnergy, MLPEnergy, MLPGenerator
 from ebmlearn.sample import _compiled, langevin, mala, positions, run, ula
 from ebmlearn.speed import Speed, current
 from ebmlearn.train import fit
-from ebmlearn.train.method import weight_average
+from ebmlearn.train.averages import weight_average
 
 CPU = torch.device("cpu")
 BF16 = Speed(precision="bf16")

@@ -25,7 +25,7 @@ from ebmlearn.energy import grad
 from ebmlearn.nets import MLPEnergy
 from ebmlearn.sample import _compiled, hmc, langevin, mala, run, ula
 from ebmlearn.speed import Speed
-from ebmlearn.train.method import weight_average
+from ebmlearn.train.averages import weight_average
 
 ACTIVATIONS = {
     "silu": nn.SiLU,

@@ -13,7 +13,8 @@ from ebmlearn.nets import MLPEnergy
 from ebmlearn.sample import Chain, DataStart, ula
 from ebmlearn.speed import Speed
 from ebmlearn.train import Stopped, fit
-from ebmlearn.train.method import Method, weight_average
+from ebmlearn.train.averages import weight_average
+from ebmlearn.train.method import Method
 
 
 class Mean(Method):
