@@ -17,9 +17,9 @@ from models import Unsteady
 from torch import nn
 
 from ebmlearn.diagnostics import displacement, mean_energy, squared_jump
-from ebmlearn.energy import energy_at, grad
+from ebmlearn.energy import GRBM, energy_at, grad
 from ebmlearn.nets import ConvEnergy, MLPEnergy, MLPGenerator
-from ebmlearn.sample import _compiled, langevin, mala, positions, run, ula
+from ebmlearn.sample import _compiled, gibbs, hmc, langevin, mala, positions, run, ula
 from ebmlearn.speed import Speed, current
 from ebmlearn.train import fit
 from ebmlearn.train.averages import weight_average
@@ -77,6 +77,55 @@ def test_a_compiled_chain_is_the_plain_one(settings, traced):
     torch.testing.assert_close(fast, plain)
     assert n_graphs() == before + 1 and not fast.requires_grad
     assert (plain - x).abs().min() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        partial(mala, step_size=0.7),
+        partial(mala, step_size=lambda t: 0.9 * 0.9**t, noise_scale=lambda t: 0.5 + 0.1 * t),
+        partial(mala, step_size=0.7, bounds=(-0.5, 1.0)),
+        partial(hmc, step_size=0.8, n_leapfrog=3),
+        partial(hmc, step_size=lambda t: 1.0 - 0.1 * t, n_leapfrog=1, temperature=lambda t: 2.0 - 0.2 * t),
+        partial(hmc, step_size=0.9, n_leapfrog=2, persistence=0.7),
+        partial(hmc, step_size=0.7, n_leapfrog=1, bounds=(-0.5, 1.0)),
+    ],
+    ids=["mala", "mala, schedules", "mala, bounds", "hmc", "hmc, hot", "hmc, persistent", "hmc, bounds"],
+)
+def test_a_compiled_chain_decides_as_the_plain_one(make, traced):
+    """The same proposals are accepted, in blocks of three and in the step that is left; some are rejected."""
+    torch.manual_seed(0)
+    net = MLPEnergy(2, (8,), reference_std=0.5)
+    with torch.no_grad():
+        net.net[-1].weight.mul_(5)
+    x, found, states = 0.3 * torch.randn(30, 2), [], []
+
+    def keep(state, info):
+        moved = (state.x != info.x).any(1).to(state.x)
+        return torch.stack([info.acceptance, moved, info.energy, state.energy, state.grad.sum(1)])
+
+    for speed in (None, Speed(compile=3)):
+        generator = torch.Generator().manual_seed(3)
+        end, kept = run(make(net, generator=generator), x, 7, keep=keep, speed=speed)
+        found.append((end, kept))
+        states.append(generator.get_state())
+    torch.testing.assert_close(*found)
+    assert torch.equal(*states)
+    assert 0.05 < found[0][1][:, 1].mean() < 0.95
+
+
+def test_a_compiled_chain_rejects_where_the_density_is_zero(traced):
+    """The energy is +inf beyond 1, and its slope there NaN."""
+
+    def edge(x):
+        return torch.where(x[:, 0] > 1, torch.inf, 0.5 * x.square().sum(1))
+
+    ends = []
+    for speed in (None, Speed(compile=4)):
+        torch.manual_seed(0)
+        ends.append(run(mala(edge, step_size=1.0), torch.zeros(50, 1), 8, speed=speed))
+    torch.testing.assert_close(*ends)
+    assert ends[0].max() <= 1 < run(ula(edge, step_size=1.0), torch.zeros(50, 1), 1).max()
 
 
 def test_a_chain_shorter_than_a_block_is_compiled_whole(traced):
@@ -190,8 +239,12 @@ def test_a_compiled_chain_says_what_is_wrong(traced):
         langevin(lambda x: x.detach().sum(1), x, **settings)
     with pytest.raises(ValueError, match="with create_graph=True is differentiated"):
         langevin(lambda x: x.square().sum(1), x, **settings, create_graph=True)
-    with pytest.raises(ValueError, match=r"has compile=2, but only chains of ula can be compiled"):
-        run(mala(MLPEnergy(2), step_size=0.1), x, 2, speed=Speed(compile=2))
+    with pytest.raises(ValueError, match=r"has compile=2, but this kernel cannot be compiled"):
+        run(gibbs(GRBM(2, 3)), x, 2, speed=Speed(compile=2))
+    start = torch.tensor([[1.0], [50.0], [50.0]])
+    kernel = mala(lambda x: torch.where(x[:, 0] > 20, x[:, 0].sub(100).log(), x[:, 0]), step_size=0.1)
+    with pytest.raises(FloatingPointError, match=r"a proposal of mala has an undefined.*\(2 of 3 chains"):
+        run(kernel, start, 2, speed=Speed(compile=2))
     with pytest.raises(RuntimeError, match="cannot be compiled into one graph; it must not branch on values"):
         langevin(lambda x: x.square().sum(1) if x.sum() > 0 else x.sum(1), x, **settings)
     with pytest.raises(FloatingPointError, match="not finite after 2 steps"):

@@ -13,7 +13,7 @@ A kernel is made by a function of an energy and keyword settings: `ula`, `mala`,
 
 from ebmlearn.sample._gibbs import GibbsEnergy, gibbs
 from ebmlearn.sample._hmc import hmc
-from ebmlearn.sample._kernel import Bounds, Info, Kernel, LangevinParts, MakeKernel, State, langevin_schedules
+from ebmlearn.sample._kernel import Bounds, Info, Kernel, MakeKernel, Parts, State, langevin_schedules
 from ebmlearn.sample._mala import mala
 from ebmlearn.sample._run import evaluation_mode, langevin, run
 from ebmlearn.sample._ula import ula
@@ -29,9 +29,9 @@ __all__ = [
     "GibbsEnergy",
     "Info",
     "Kernel",
-    "LangevinParts",
     "MakeKernel",
     "NoiseStart",
+    "Parts",
     "ReplayBuffer",
     "Start",
     "State",

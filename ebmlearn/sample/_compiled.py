@@ -1,4 +1,4 @@
-"""Blocks of Langevin steps, each compiled into one graph."""
+"""Blocks of steps, each compiled into one graph."""
 
 import warnings
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map_only
 
 from ebmlearn.energy import Energy, energy_at, grad
-from ebmlearn.sample._kernel import Info, LangevinParts, State
-from ebmlearn.sample._ula import langevin_move
+from ebmlearn.sample._kernel import Info, Parts, State, check_defined, forbid_infinite
 
 Keep = Callable[[State, Info], Tensor]
 
@@ -20,56 +20,61 @@ Keep = Callable[[State, Info], Tensor]
 class Blocks:
     """The graph of ``k`` unrolled steps of a chain.
 
-    Noise is drawn outside of the graph, step by step and from the chain's own generator, so that it is the
-    noise of an uncompiled chain. Step sizes and noise scales are inputs of the graph: a schedule compiles
-    nothing anew.
+    Random numbers are drawn outside of the graph, step by step and from the chain's own generator, so that
+    they are those of an uncompiled chain. Step sizes and other settings are inputs of the graph: a schedule
+    compiles nothing anew.
 
     Args:
         parts: What to compile.
-        x: Where it starts, shape ``(B, *event)``.
+        state: Where it starts.
         k: Steps in a block.
         cuda_graphs: Replay blocks as CUDA graphs.
     """
 
-    def __init__(self, parts: LangevinParts, x: Tensor, k: int, cuda_graphs: bool) -> None:
+    def __init__(self, parts: Parts, state: State, k: int, cuda_graphs: bool) -> None:
         self.parts, self.k, self.cuda_graphs = parts, k, cuda_graphs
-        self.noise = x.new_zeros((k, *x.shape))
+        self.noise = tuple(m.new_zeros((k, *m.shape)) for m in parts.memory(state))
         graphs = _graphs.setdefault(_anchor(parts.energy), {})
-        if (k, cuda_graphs) not in graphs:
+        key = k, cuda_graphs, parts.move.__code__
+        if key not in graphs:
             # Errors of an energy are clearer outside of a graph. Nets must be called here, for those who wait
             # to see which; a closed form of the gradient does not.
-            grad(lambda x: parts.energy(x), x)
-            graphs[k, cuda_graphs] = _new_graph(cuda_graphs)
+            grad(lambda x: parts.energy(x), state.x)
+            graphs[key] = _new_graph(cuda_graphs)
         else:
             with torch.no_grad():
-                energy_at(parts.energy, x)  # for those who wait to see which nets it calls
-        self.graph = graphs[k, cuda_graphs]
+                energy_at(parts.energy, state.x)  # for those who wait to see which nets it calls
+        self.graph = graphs[key]
 
     @torch.no_grad()
     def __call__(self, state: State, keep: Keep | None) -> tuple[State, Tensor | None]:
         """The state ``k`` steps on, and what ``keep`` records at each, stacked."""
-        x, t = state.x, state.t
-        table = []
-        for i, eps in enumerate(self.noise.unbind()):
+        t, table = state.t, []
+        for i in range(self.k):
             table.append((*self.parts.at(t + i), t + i + 1))
-            if table[i][2]:  # as in an uncompiled step, no noise is drawn where its scale is 0
-                eps.normal_(generator=self.parts.generator)
-        settings = torch.tensor(table, dtype=x.dtype, device=x.device)
+            self.parts.fill(tuple(numbers[i] for numbers in self.noise), table[i])
+        settings = torch.tensor(table, dtype=state.x.dtype, device=state.x.device)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler, about itself
             try:
-                x, kept = self.graph(self.parts.energy, self.parts.confine, keep, x, self.noise, settings)
+                start = state.x, state.energy, state.grad, state.momentum
+                end, kept, bad = self.graph(
+                    self.parts.energy, self.parts.move, keep, start, self.noise, settings
+                )
             except Exception as error:
                 explained = _explained(error)
                 if explained is None:
                     raise
                 raise explained from error
+        if bad is not None:
+            check_defined(bad, self.parts.name)
         if self.cuda_graphs:  # whose next replay writes to the same memory
-            x, kept = x.clone(), None if kept is None else kept.clone()
-        return State(x, t=t + self.k), kept
+            end, kept = tree_map_only(Tensor, torch.clone, (end, kept))
+        x, energy, slope, momentum = end
+        return State(x, energy, slope, t + self.k, momentum), kept
 
 
-_graphs: WeakKeyDictionary[Any, dict[tuple[int, bool], Callable[..., Any]]] = WeakKeyDictionary()
+_graphs: WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = WeakKeyDictionary()
 
 
 def _anchor(energy: Energy) -> Any:
@@ -88,13 +93,18 @@ def _new_graph(cuda_graphs: bool) -> Callable[..., Any]:
 
 def _block(
     energy: Energy,
-    confine: Callable[[Tensor], Tensor],
+    move: Callable[..., tuple[State, Info]],
     keep: Keep | None,
-    x: Tensor,
-    noise: Tensor,
+    start: tuple[Tensor, Tensor | None, Tensor | None, Tensor | None],
+    noise: tuple[Tensor, ...],
     settings: Tensor,
-) -> tuple[Tensor, Tensor | None]:
-    """What is compiled: the steps of `ula`, with one row of ``settings`` and of ``noise`` for each."""
+) -> tuple[Any, Tensor | None, Tensor | None]:
+    """What is compiled: steps of a kernel, with one row of ``settings`` and of ``noise`` for each.
+
+    Returns:
+        Position, energy, gradient and momentum at the end; the records; and, where the kernel decides, NaN
+        for each chain of which a decision was undefined, else 0.
+    """
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:
         value = energy_at(energy, x)
@@ -102,20 +112,30 @@ def _block(
 
     # Not the closed form that an energy may offer: the compiler finds it by itself (with the perceptron's the
     # results are the same bit for bit, and the time is .98), and hooks are looked for outside of a graph.
-    gradient = torch.func.grad(total, has_aux=True)
+    slope_and_value = torch.func.grad(total, has_aux=True)
+
+    def gradient(x: Tensor) -> tuple[Tensor, Tensor]:
+        slope, value = slope_and_value(x)
+        return value, slope
+
+    def verify(log_ratio: Tensor, new: State) -> Tensor:
+        log_ratio = forbid_infinite(log_ratio, new)
+        undefined.append(log_ratio.isnan())
+        return log_ratio
+
+    undefined: list[Tensor] = []
     kept = []
-    for row, eps in zip(settings.unbind(), noise.unbind(), strict=True):
-        s, drift, sigma, t = row.unbind()
-        slope, value = gradient(x)
-        new = confine(langevin_move(x, slope, drift, sigma, partial(_given, eps)))
+    x, value, slope, momentum = start
+    for row, *numbers in zip(settings.unbind(), *(part.unbind() for part in noise), strict=True):
+        *now, t = row.unbind()
+        state = State(x, value, slope, cast(int, t - 1), momentum)
+        (x, value, slope, _, momentum), info = move(gradient, state, tuple(numbers), tuple(now), verify)
         if keep is not None:
-            kept.append(keep(State(new, t=cast(int, t)), Info(x, value, slope, cast(float, s))))
-        x = new
-    return x, torch.stack(kept) if kept else None
-
-
-def _given(eps: Tensor, x: Tensor) -> Tensor:
-    return eps
+            kept.append(keep(State(x, value, slope, cast(int, t), momentum), info))
+    bad = None
+    if undefined:
+        bad = torch.where(torch.stack(undefined).any(0), torch.nan, 0.0)
+    return (x, value, slope, momentum), torch.stack(kept) if kept else None, bad
 
 
 def _explained(error: Exception) -> Exception | None:

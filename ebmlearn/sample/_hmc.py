@@ -1,7 +1,6 @@
 """Hamiltonian Monte Carlo."""
 
 import math
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -10,14 +9,20 @@ from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 from ebmlearn.sample._kernel import (
     Bounds,
+    Gradient,
     Info,
     Kernel,
+    Parts,
+    Settings,
     State,
+    Verify,
     check_bounds,
     check_start,
+    like,
     make_schedule,
     metropolis,
-    normal_like,
+    plain_step,
+    plus,
     total,
 )
 from ebmlearn.schedules import Schedule
@@ -70,37 +75,45 @@ def hmc(
     if bounds is not None:
         check_bounds(bounds)
 
-    accept_or_stay = partial(metropolis, bounds=bounds, generator=generator, name="hmc")
+    def at(t: int) -> Settings:
+        s, T = size(t), heat(t)
+        return s, -0.5 * s, -s, T, math.sqrt(T)
 
     def init(x: Tensor) -> State:
         check_start(x)
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
-    def refreshed(state: State, T: float) -> Tensor:
-        p = normal_like(state.x, generator).mul_(math.sqrt(T))
-        if persistence and state.momentum is not None:
-            p.mul_(math.sqrt(1 - persistence**2)).add_(state.momentum, alpha=persistence)
-        return p
+    def memory(state: State) -> tuple[Tensor, ...]:
+        assert state.energy is not None
+        return like(state.x), torch.empty_like(state.energy)
 
-    def step(state: State) -> tuple[State, Info]:
+    def fill(numbers: tuple[Tensor, ...], _: Settings) -> None:
+        numbers[0].normal_(generator=generator)
+        numbers[1].uniform_(generator=generator)
+
+    def move(
+        gradient: Gradient, state: State, numbers: tuple[Tensor, ...], settings: Settings, verify: Verify
+    ) -> tuple[State, Info]:
         assert state.energy is not None and state.grad is not None
-        s, T = size(state.t), heat(state.t)
+        (xi, uniform), (s, half, whole, T, root) = numbers, settings
         # 1. momentum
-        p = refreshed(state, T)
+        p = xi * root
+        if persistence and state.momentum is not None:
+            p = plus(p * math.sqrt(1 - persistence**2), state.momentum, persistence)
         # 2. leapfrog; two half steps of p that follow each other are one
-        x, p_new = state.x, torch.add(p, state.grad, alpha=-0.5 * s)
+        x, p_new = state.x, plus(p, state.grad, half)
         for i in range(n_leapfrog):
-            x = torch.add(x, p_new, alpha=s)
-            value, slope = grad(energy, x)
-            last = i + 1 == n_leapfrog
-            p_new.add_(slope, alpha=-0.5 * s if last else -s)
+            x = plus(x, p_new, s)
+            value, slope = gradient(x)
+            p_new = plus(p_new, slope, half if i + 1 == n_leapfrog else whole)
         # 3. accept or turn round
         lost = 0.5 * total(p.square() - p_new.square())
         log_ratio = (state.energy - value + lost) / T
         new = State(x, value, slope, momentum=p_new if persistence else None)
         old = state._replace(momentum=-p if persistence else None)
-        new, acceptance = accept_or_stay(old, new, log_ratio)
+        new, acceptance = metropolis(old, new, log_ratio, uniform, bounds, verify)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
-    return Kernel(init, step, heat)
+    parts = Parts("hmc", energy, at, memory, fill, move)
+    return Kernel(init, plain_step(parts), heat, parts)

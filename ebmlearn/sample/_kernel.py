@@ -2,14 +2,15 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from numbers import Real
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from ebmlearn.check import floats, number, shown
-from ebmlearn.energy import Energy
+from ebmlearn.energy import Energy, grad
 from ebmlearn.schedules import Schedule
 
 Bounds = tuple[float, float]
@@ -49,23 +50,37 @@ class Info(NamedTuple):
     acceptance: Tensor | None = None
 
 
-class LangevinParts(NamedTuple):
-    """What `ula` is made of, for those who compile it.
+Gradient = Callable[[Tensor], tuple[Tensor, Tensor]]
+"""``x -> (E(x), ∇E(x))``."""
+
+Settings = tuple[Any, ...]
+"""What schedules say at a step, the step size first: numbers, in a compiled block tensors."""
+
+Verify = Callable[[Tensor, State], Tensor]
+"""From the log-ratio of a decision and the proposals to the log-ratio, if it is defined."""
+
+
+class Parts(NamedTuple):
+    """What a step is made of. A plain step puts them together, and so does a compiled block of steps, which
+    has its random numbers drawn outside.
 
     Attributes:
+        name: Of the kernel.
         energy: The energy.
-        at: From the step number to the step size ``s``, the factor ``-s²/2`` of the gradient and the noise
-            scale ``σ``.
-        confine: Keeps the chain within its bounds.
-        generator: Source of the noise.
+        at: From the step number to the `Settings`.
+        memory: From a state to memory for the random numbers of a step.
+        fill: Draws them into it: ``fill(memory, settings)``.
+        move: The step: ``move(gradient, state, noise, settings, verify) -> (State, Info)``.
         create_graph: Whether the chain is differentiated.
     """
 
+    name: str
     energy: Energy
-    at: Callable[[int], tuple[float, float, float]]
-    confine: Callable[[Tensor], Tensor]
-    generator: torch.Generator | None
-    create_graph: bool
+    at: Callable[[int], Settings]
+    memory: Callable[[State], tuple[Tensor, ...]]
+    fill: Callable[[tuple[Tensor, ...], Settings], None]
+    move: Callable[[Gradient, State, tuple[Tensor, ...], Settings, Verify], tuple[State, Info]]
+    create_graph: bool = False
 
 
 class Kernel(NamedTuple):
@@ -82,7 +97,7 @@ class Kernel(NamedTuple):
     init: Callable[[Tensor], State]
     step: Callable[[State], tuple[State, Info]]
     temperature: Schedule
-    parts: LangevinParts | None = None
+    parts: Parts | None = None
     exact: bool = True
 
     def __repr__(self) -> str:
@@ -94,13 +109,44 @@ MakeKernel = Callable[..., Kernel]
 """``make(energy, **settings) -> Kernel``: `ula`, `mala`, `hmc`, `gibbs`, or a ``partial`` of one."""
 
 
+def plain_step(parts: Parts) -> Callable[[State], tuple[State, Info]]:
+    """The step of a kernel: settings, random numbers, move."""
+    gradient, verify = partial(grad, parts.energy, create_graph=parts.create_graph), verifier(parts.name)
+
+    def step(state: State) -> tuple[State, Info]:
+        settings, noise = parts.at(state.t), parts.memory(state)
+        parts.fill(noise, settings)
+        return parts.move(gradient, state, noise, settings, verify)
+
+    return step
+
+
+def verifier(name: str) -> Verify:
+    """Refuses undefined acceptance probabilities of the kernel of this name, with ``FloatingPointError``."""
+
+    def verify(log_ratio: Tensor, new: State) -> Tensor:
+        # One reduction in the usual case; infinities of both signs also end here, and are looked at one by
+        # one.
+        if math.isnan(log_ratio.sum().item()):
+            log_ratio = forbid_infinite(log_ratio, new)
+            check_defined(log_ratio, name)
+        return log_ratio
+
+    return verify
+
+
+def forbid_infinite(log_ratio: Tensor, new: State) -> Tensor:
+    """Proposals of infinite energy are rejected, whatever their slope."""
+    return torch.where(new.energy == torch.inf, -torch.inf, log_ratio)
+
+
+def check_defined(log_ratio: Tensor, name: str) -> None:
+    what = f"a proposal of {name} has an undefined acceptance probability"
+    check_finite(log_ratio, what, allow_inf=True)
+
+
 def metropolis(
-    state: State,
-    new: State,
-    log_ratio: Tensor,
-    bounds: Bounds | None,
-    generator: torch.Generator | None,
-    name: str,
+    state: State, new: State, log_ratio: Tensor, uniform: Tensor, bounds: Bounds | None, verify: Verify
 ) -> tuple[State, Tensor]:
     """Accept each proposal with probability ``min(1, exp(log_ratio))``, or stay.
 
@@ -108,9 +154,9 @@ def metropolis(
         state: Where the chains stand.
         new: The proposals, with energy and gradient, and the momentum if there is one.
         log_ratio: Log of the ratio of Metropolis and Hastings, shape ``(B,)``.
+        uniform: What decides, in [0, 1), shape ``(B,)``.
         bounds: Proposals outside are rejected.
-        generator: Source of the decision.
-        name: Of the kernel, for the error.
+        verify: See `Verify`.
 
     Returns:
         The next state, and the acceptance probabilities ``(B,)``. A rejected chain keeps the momentum of
@@ -122,17 +168,10 @@ def metropolis(
     assert new.energy is not None and new.grad is not None
     assert state.energy is not None and state.grad is not None
     if bounds is not None:
-        outside = (new.x < bounds[0]) | (new.x > bounds[1])  # NaN is not, and goes on to the error below
+        outside = (new.x < bounds[0]) | (new.x > bounds[1])  # NaN is not, and goes on to the error
         outside = outside.flatten(1).any(1) if outside.ndim > 1 else outside
         log_ratio = torch.where(outside, -torch.inf, log_ratio)
-    # One reduction in the usual case; infinities of both signs also end here, and are looked at one by one.
-    if math.isnan(log_ratio.sum().item()):
-        log_ratio = torch.where(new.energy == torch.inf, -torch.inf, log_ratio)
-        check_finite(
-            log_ratio, f"a proposal of {name} has an undefined acceptance probability", allow_inf=True
-        )
-    probability = log_ratio.exp().clamp_max_(1)
-    uniform = torch.rand(log_ratio.shape, generator=generator, dtype=log_ratio.dtype, device=log_ratio.device)
+    probability = verify(log_ratio, new).exp().clamp_max(1)
     accept = uniform < probability
     wide = accept.view(-1, *[1] * (new.x.ndim - 1))
     momentum = None
@@ -145,6 +184,12 @@ def metropolis(
         state.t + 1,
         momentum,
     ), probability
+
+
+def plus(x: Tensor, y: Tensor, factor: Any) -> Tensor:
+    """``x + factor y``. Eagerly with a number, where a fused addition is fastest; in a compiled graph with a
+    tensor, since it would hold a number as a constant."""
+    return x + factor * y if isinstance(factor, Tensor) else torch.add(x, y, alpha=factor)
 
 
 def make_schedule(name: str, value: float | Schedule, *, positive: bool) -> Schedule:
@@ -228,6 +273,6 @@ def check_finite(value: Tensor, what: str, allow_inf: bool = False, advice: str 
         raise FloatingPointError(f"{what} ({n} of {len(value)} chains). {advice}")
 
 
-def normal_like(x: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draws in the order of the elements, so that they do not depend on the order in memory."""
-    return torch.empty_like(x, memory_format=torch.contiguous_format).normal_(generator=generator)
+def like(x: Tensor) -> Tensor:
+    """Memory for draws, in the order of the elements, so that they do not depend on the order in memory."""
+    return torch.empty_like(x, memory_format=torch.contiguous_format)

@@ -1,7 +1,5 @@
 """The Metropolis-adjusted Langevin algorithm."""
 
-from functools import partial
-
 import torch
 from torch import Tensor
 
@@ -9,14 +7,20 @@ from ebmlearn import check
 from ebmlearn.energy import Energy, grad
 from ebmlearn.sample._kernel import (
     Bounds,
+    Gradient,
     Info,
     Kernel,
+    Parts,
+    Settings,
     State,
+    Verify,
     check_bounds,
     check_start,
     langevin_schedules,
+    like,
     metropolis,
-    normal_like,
+    plain_step,
+    plus,
     total,
 )
 from ebmlearn.schedules import Schedule
@@ -54,39 +58,44 @@ def mala(
     if bounds is not None:
         check_bounds(bounds)
 
-    accept_or_stay = partial(metropolis, bounds=bounds, generator=generator, name="mala")
-
-    def check_noise(sigma: float, t: int) -> None:
+    def at(t: int) -> Settings:
+        s, sigma = size(t), noise(t)
         if sigma == 0:
             raise ValueError(f"mala needs a positive noise_scale; got 0 at step {t}. Use ula for T = 0.")
+        return s, -0.5 * s * s, sigma, 0.5 * s * s / sigma, (s / sigma) ** 2
 
     def init(x: Tensor) -> State:
         check_start(x)
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
-    def step(state: State) -> tuple[State, Info]:
-        s, sigma = size(state.t), noise(state.t)
-        check_noise(sigma, state.t)
+    def memory(state: State) -> tuple[Tensor, ...]:
+        assert state.energy is not None
+        return like(state.x), torch.empty_like(state.energy)
+
+    def fill(numbers: tuple[Tensor, ...], _: Settings) -> None:
+        numbers[0].normal_(generator=generator)
+        numbers[1].uniform_(generator=generator)
+
+    def move(
+        gradient: Gradient, state: State, numbers: tuple[Tensor, ...], settings: Settings, verify: Verify
+    ) -> tuple[State, Info]:
         assert state.energy is not None and state.grad is not None
+        (eps, uniform), (s, drift, sigma, c, inverse_T) = numbers, settings
         # 1. proposal
-        eps = normal_like(state.x, generator)
-        x = torch.add(state.x, state.grad, alpha=-0.5 * s * s)
-        x.add_(eps, alpha=sigma)
-        value, slope = grad(energy, x)
+        x = plus(plus(state.x, state.grad, drift), eps, sigma)
+        value, slope = gradient(x)
         # 2. log of the ratio
         # The move back needs the noise ε' = -(ε - c g), g = ∇E + ∇E' and
         # c = s²/2σ, hence log q(x | x') - log q(x' | x) = ½‖ε‖² - ½‖ε'‖²
         # = c g·(ε - ½ c g).
-        c, both = 0.5 * s * s / sigma, state.grad + slope
-        log_ratio = state.energy - value
-        if s != sigma:
-            log_ratio.mul_((s / sigma) ** 2)
-        work = total(eps.sub_(both, alpha=0.5 * c).mul_(both))
-        log_ratio.add_(work, alpha=c)
+        both = state.grad + slope
+        work = total(plus(eps, both, -0.5 * c) * both)
+        log_ratio = plus((state.energy - value) * inverse_T, work, c)
         # 3. accept or stay
         new = State(x, value, slope)
-        new, acceptance = accept_or_stay(state, new, log_ratio)
+        new, acceptance = metropolis(state, new, log_ratio, uniform, bounds, verify)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
-    return Kernel(init, step, temperature)
+    parts = Parts("mala", energy, at, memory, fill, move)
+    return Kernel(init, plain_step(parts), temperature, parts)

@@ -69,7 +69,7 @@ def run(
 
     Raises:
         ValueError: If ``n_steps`` is negative, ``x`` has no batch dimension or nothing would be recorded; if
-            the chain was to be compiled, and its kernel is not `ula` or has ``create_graph``.
+            the chain was to be compiled, and its kernel has no parts or ``create_graph``.
         TypeError: If an argument is of another kind, such as an array for ``x``, or an energy or `ula` itself
             for the kernel.
         RuntimeError: If the chain cannot be compiled, or there is no compiler.
@@ -106,7 +106,7 @@ def run(
         state = kernel.init(current().batch(x))
         k = min(_block_length(kernel, asked_here=speed is not None), n_steps)
         if k and kernel.parts:
-            blocks = Blocks(kernel.parts, state.x, k, current().cuda_graphs)
+            blocks = Blocks(kernel.parts, state, k, current().cuda_graphs)
             all_nets_seen()
             for _ in bar(range(n_steps // k), unit="block"):
                 first = -(done + 1) % every  # to be recorded in this block, if it is as long
@@ -141,9 +141,8 @@ def _block_length(kernel: Kernel, asked_here: bool) -> int:
         return 0
     if kernel.parts is None:
         raise ValueError(
-            f"speed has compile={current().compile}, but only chains of ula can be compiled, with normal "
-            "noise: a kernel that accepts and rejects, or draws from conditionals, decides in the middle of "
-            "a step: leave it out"
+            f"speed has compile={current().compile}, but this kernel cannot be compiled: only ula with "
+            "normal noise, mala and hmc say what their steps are made of, gibbs and others do not: leave it out"
         )
     if not kernel.parts.create_graph:
         return current().compile

@@ -1,23 +1,26 @@
 """The unadjusted Langevin algorithm."""
 
 from collections.abc import Callable
-from functools import partial
 
-import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from ebmlearn import check
-from ebmlearn.energy import Energy, grad
+from ebmlearn.energy import Energy
 from ebmlearn.sample._kernel import (
     Bounds,
+    Gradient,
     Info,
     Kernel,
-    LangevinParts,
+    Parts,
+    Settings,
     State,
+    Verify,
     check_bounds,
     check_start,
     langevin_schedules,
-    normal_like,
+    like,
+    plain_step,
+    plus,
 )
 from ebmlearn.schedules import Schedule
 
@@ -30,7 +33,7 @@ def ula(
     bounds: Bounds | None = None,
     clamp: Bounds | None = None,
     create_graph: bool = False,
-    generator: torch.Generator | None = None,
+    generator: Generator | None = None,
     noise: Callable[[Tensor], Tensor] | None = None,
 ) -> Kernel:
     """Unadjusted Langevin algorithm: ``x ← x - (s²/2) ∇E(x) + σ ε``, one gradient a step.
@@ -67,9 +70,8 @@ def ula(
         raise ValueError("got noise and a generator, which only normal noise uses: give one of them")
     if noise is not None:
         check.function("noise", noise)
-    draw = noise or partial(normal_like, generator=generator)
 
-    def at(t: int) -> tuple[float, float, float]:
+    def at(t: int) -> Settings:
         s, sigma = size(t), scale(t)
         return s, -0.5 * s * s, sigma
 
@@ -77,26 +79,26 @@ def ula(
         check_start(x)
         return State(x if create_graph else x.detach())
 
-    def step(state: State) -> tuple[State, Info]:
-        s, drift, sigma = at(state.t)
-        value, slope = grad(energy, state.x, create_graph=create_graph)
-        x = langevin_move(state.x, slope, drift, sigma, draw)
-        new = State(confine(x), t=state.t + 1)
-        return new, Info(state.x, value, slope, s)
+    def memory(state: State) -> tuple[Tensor, ...]:
+        return (like(state.x) if noise is None else noise(state.x),)
 
-    parts = LangevinParts(energy, at, confine, generator, create_graph) if noise is None else None
-    return Kernel(init, step, temperature, parts, exact=False)
+    def fill(eps: tuple[Tensor, ...], settings: Settings) -> None:
+        if noise is None and settings[2]:  # at T = 0 nothing is drawn
+            eps[0].normal_(generator=generator)
 
+    def move(
+        gradient: Gradient, state: State, eps: tuple[Tensor, ...], settings: Settings, _: Verify
+    ) -> tuple[State, Info]:
+        s, drift, sigma = settings
+        value, slope = gradient(state.x)
+        x = plus(state.x, slope, drift)
+        if isinstance(sigma, Tensor) or sigma:
+            x = plus(x, eps[0], sigma)
+        return State(confine(x), t=state.t + 1), Info(state.x, value, slope, s)
 
-def langevin_move(
-    x: Tensor, slope: Tensor, drift: float | Tensor, sigma: float | Tensor, draw: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """``x + drift ∇E(x) + σ ε``. Eagerly with numbers, where a fused addition is fastest and ``σ = 0`` draws
-    nothing; in a compiled graph with tensors, since it would hold numbers as constants."""
-    if isinstance(drift, Tensor) or isinstance(sigma, Tensor):
-        return x + drift * slope + sigma * draw(x)
-    x = torch.add(x, slope, alpha=drift)
-    return x.add_(draw(x), alpha=sigma) if sigma else x
+    parts = Parts("ula", energy, at, memory, fill, move, create_graph)
+    step = plain_step(parts)
+    return Kernel(init, step, temperature, parts if noise is None else None, exact=False)
 
 
 def _confinement(bounds: Bounds | None, clamp: Bounds | None) -> Callable[[Tensor], Tensor]:

@@ -926,7 +926,7 @@ NOT_CALLED: dict[str, str] = {
                 "evaluate.ais.AIS",
                 "evaluate.exact.Estimate",
                 "sample.Info",
-                "sample.LangevinParts",
+                "sample.Parts",
                 "sample.State",
             ),
             *("data.Images", "data.Text", "recipes.Recipe"),

@@ -152,7 +152,7 @@ def test_ula_takes_the_noise_that_is_given():
 
 def test_given_noise_is_not_compiled_and_has_no_generator():
     kernel = ula(standard, step_size=0.5, noise=torch.rand_like)
-    with pytest.raises(ValueError, match="only chains of ula can be compiled, with normal noise"):
+    with pytest.raises(ValueError, match="only ula with normal noise, mala and hmc say"):
         run(kernel, torch.zeros(2, 2), 4, speed=Speed(compile=2))
     with pytest.raises(ValueError, match="got noise and a generator, which only normal noise uses"):
         ula(standard, step_size=0.5, noise=torch.rand_like, generator=torch.Generator())
