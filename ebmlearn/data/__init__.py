@@ -30,6 +30,8 @@ Images of your own become the same ``Images(x, y)``:
 ``from_hub``       any set of the hub, with the columns of its images and labels named
 =================  ====================================================================================
 
+``labelled(y, per_class)`` chooses the few examples that keep their labels where a method learns from few.
+
 Files are taken to be hostile: nothing in them is run, only PNG and JPEG are decoded, after a look at size and
 mode, and labels that are no whole numbers in range are refused. What is refused is named, with the reason.
 
@@ -59,6 +61,7 @@ from ebmlearn.data.digits import read_digits
 from ebmlearn.data.folder import class_names, from_folder
 from ebmlearn.data.hub import from_hub, read_parquet
 from ebmlearn.data.images import Images, area_average, to_unit
+from ebmlearn.data.labels import labelled
 from ebmlearn.data.sources import CELEBA_ATTRIBUTES, SOURCES, Source, local_files
 from ebmlearn.data.text import Text, is_local_text, load_text
 
@@ -72,6 +75,7 @@ __all__ = [
     "from_hub",
     "is_local",
     "is_local_text",
+    "labelled",
     "load",
     "load_text",
     "to_unit",
