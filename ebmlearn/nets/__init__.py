@@ -16,6 +16,7 @@ from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.nets.residual import ResidualFeatures
+from ebmlearn.nets.symbol import SymbolEnergy
 from ebmlearn.nets.text import TextGenerator
 from ebmlearn.nets.zuko import ZukoFlow
 
@@ -42,6 +43,7 @@ __all__ = [
     "NonLocalEnergy",
     "RealNVP",
     "ResidualFeatures",
+    "SymbolEnergy",
     "TextGenerator",
     "ZukoFlow",
     "beside",
