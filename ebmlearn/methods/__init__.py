@@ -3,6 +3,7 @@
 from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
+from ebmlearn.methods.divergence_triangle import DivergenceTriangle
 from ebmlearn.methods.dual_mcmc import DualMCMC
 from ebmlearn.methods.energy_discrepancy import EnergyDiscrepancy
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
@@ -25,6 +26,7 @@ __all__ = [
     "BiSM",
     "Classification",
     "CoopNets",
+    "DivergenceTriangle",
     "DualMCMC",
     "EnergyDiscrepancy",
     "ExactLikelihood",

@@ -12,6 +12,7 @@ from ebmlearn.nets.encoder import ConvEncoder
 from ebmlearn.nets.flow import Flow, RealNVP
 from ebmlearn.nets.generator import GaussianGenerator, Generator, MLPGenerator
 from ebmlearn.nets.glow import Glow
+from ebmlearn.nets.joint import JointConvEnergy, JointMLPEnergy
 from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
@@ -34,6 +35,8 @@ __all__ = [
     "GaussianGenerator",
     "Generator",
     "Glow",
+    "JointConvEnergy",
+    "JointMLPEnergy",
     "JointNet",
     "LadderGenerator",
     "LinearEnergy",
