@@ -31,9 +31,9 @@ nothing keeps ``q(z|x)`` from shrinking to a point: ``posterior_std`` of the met
 sign, ours, has both divergences pull the encoder.
 
 Differences from the authors' code (github.com/alexzhou907/vae_ebm), which is what could be read: all
-``z_q`` are drawn anew, where it keeps line 1's for line 2; with ``noise`` the model's draws carry the noise of
-``p(x|z)``, where it takes ``g(z)``; the loss of line 2 keeps the ``1/(2τ²)`` of its generator, where it has
-``τ² = 1/2``. No batch normalisation. Rates and optimisers are its: ``partial(torch.optim.Adam, betas=(0, .9))``.
+``z_q`` are drawn anew, where it keeps line 1's for line 2; with ``noise`` the model's draws carry the noise
+of ``p(x|z)``, where it takes ``g(z)``; the loss of line 2 keeps the ``1/(2τ²)`` of its generator, where it has
+``τ² = 1/2``. No batch normalisation. The default rates and optimiser are its own.
 """
 
 from functools import partial
@@ -51,7 +51,7 @@ from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 ADAM = partial(torch.optim.Adam, betas=(0.0, 0.9))
-SIGNS = {"paper": -1.0, "cooperative": 1.0}
+SIGNS = {"paper": -1.0, "cooperative": 1.0, "none": 0.0}
 
 
 class DivergenceTriangle(Method):
@@ -64,7 +64,7 @@ class DivergenceTriangle(Method):
         posterior: The encoder to train.
         weight: ``λ`` >= 0. Above 1 the encoder keeps an entropy of weight ``λ - 1``; below, it loses one.
         encoder_sign: How ``KL(Q ‖ Π)`` moves the encoder: ``"paper"`` away from ``Π``, ``"cooperative"``
-            towards it.
+            towards it, ``"none"`` not at all.
         noise: Whether draws of the model that the energy sees carry the noise of ``p(x|z)``.
         lr_energy: Learning rate of the energy, a number or a schedule of the number of updates.
         lr_generator: Learning rate of the generator, likewise.
@@ -83,7 +83,7 @@ class DivergenceTriangle(Method):
         posterior: GaussianPosterior,
         *,
         weight: float = 1.0,
-        encoder_sign: Literal["paper", "cooperative"] = "paper",
+        encoder_sign: Literal["paper", "cooperative", "none"] = "paper",
         noise: bool = True,
         lr_energy: float | Schedule = 1e-4,
         lr_generator: float | Schedule = 3e-4,

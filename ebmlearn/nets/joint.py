@@ -81,7 +81,7 @@ class JointMLPEnergy(_JointTowers):
         activation: Makes an activation.
         spectral_norm: Whether the weights of each layer are divided by their largest singular value, which
             bounds the slope of ``D`` (Miyato et al. 2018, arXiv:1802.05957). It is estimated by power
-            iteration, one more at each call in training mode.
+            iteration, one more at each call in training mode with gradients.
         bounded: Whether ``softplus(D)``, which is positive, stands in the place of ``D``.
         reference_std: ``r`` > 0, of a Gaussian that makes ``exp(-E)`` integrable; None: no such term.
 
