@@ -73,9 +73,7 @@ def log_prob(x: Tensor, generator: Generator, grid: Grid, prior: Energy | None =
     return Estimate(value - log_z - _norm(generator), error + z_error)
 
 
-def elbo(
-    x: Tensor, generator: Generator, encoder: GaussianPosterior, n: int = 24
-) -> Estimate[Tensor]:
+def elbo(x: Tensor, generator: Generator, encoder: GaussianPosterior, n: int = 24) -> Estimate[Tensor]:
     """Evidence lower bound ``E_q[log p(x|z)] - KL(q(z|x) ‖ N(0, I))`` of each example, with all constants.
 
     The expectation is by Gauss-Hermite quadrature around each ``q``, so that ``q`` may be narrow or wide. The
