@@ -114,6 +114,7 @@ ROLES = ("energy", "generator", "flow", "prior", "tilt", "noise", "posterior", "
 # plain modules of torch, or made of one
 OWN = {
     ("variational teaching, conditional", "posterior"),
+    ("bi-level doubly variational learning", "posterior"),
     ("dual-MCMC teaching", "posterior"),
     ("VaGES", "posterior"),
     ("VaGES, continuous latents", "posterior"),
