@@ -9,13 +9,15 @@ Notation:
     here                paper                 meaning
     ==================  ====================  ============================================================
     ``E(x)``            ``E_θ(v)``            marginal energy: low is likely. ``p_θ(x) ∝ exp(-E(x))``
-    ``q(h|x)``          ``q_φ(h|v)``          encoder, the ``posterior``; also the model's own ``p(h|x)``
+    ``q(h|x)``          ``q_φ(h|v)``          encoder, the ``posterior``: ``N(μ(x), s(x)²)``
+    ``r(h|x)``          ``p_φ(h|v)``          structural posterior: ``N(μ(x), ς² I)``, with ``ς`` the
+                                              ``latent_std``; or ``q`` itself
     ``p(x|h)``          ``p_ω(v|h)``          generator, ``h ~ N(0, I)``; ``g(h)`` its mean, ``τ`` its ``std``
     ``λ``               ``λ``                 ``data_weight``: of what the data teach generator and encoder
     ``κ``               ``1``                 ``latent_weight``: of the reconstruction of ``h``
     ==================  ====================  ============================================================
 
-The model is ``Π = p_θ(x) q(h|x)``, the "decoupled" form: ``h`` does not enter the energy. Beside it stand
+The model is ``Π = p_θ(x) r(h|x)``, the "decoupled" form: ``h`` does not enter the energy. Beside it stand
 ``Q = p_data(x) q(h|x)`` and ``P = N(h; 0, I) p(x|h)``.
 
 Algorithm, one iteration on a batch of ``B`` data:
@@ -23,24 +25,28 @@ Algorithm, one iteration on a batch of ``B`` data:
        ``mean E(x) - mean E(x̂)``, the gradient of ``KL(Q ‖ Π) - KL(P ‖ Π)``, in which ``log Z`` cancels; or
        down the hinge ``mean max(0, 1 + E(x)) + mean max(0, 1 - E(x̂))``.
     2. Lower level, forward: draw ``(x̂, ĥ)`` of ``P`` anew, as a differentiable function of the generator.
-       ``KL(P ‖ Π)`` is ``mean E(x̂) - κ mean log q(ĥ|x̂)`` plus a constant. The weights of ``q`` are constants.
+       ``KL(P ‖ Π)`` is ``mean E(x̂) - κ mean log r(ĥ|x̂)`` plus a constant, at ``κ = 1``. The weights of ``μ``
+       are held constant.
     3. Lower level, reverse: ``λ mean[-log p(x|h) + KL(q(h|x) ‖ N(0, I))]`` with ``h ~ q(h|x)``, which is
        ``λ KL(Q ‖ P)`` plus a constant. It stands for ``KL(Π ‖ P)``, whose ``x`` would need a chain.
     4. One optimiser step of generator and encoder down the sum of lines 2 and 3.
 
-``mean log q(ĥ|x̂)`` is at most minus the entropy of ``h`` given ``x̂``: with it, line 2 holds a lower bound of
-the entropy of ``x̂``, and without it nothing keeps the generator from the lowest point of ``E``.
+``mean log r(ĥ|x̂)`` is at most minus the entropy of ``h`` given ``x̂``: with it line 2 holds a lower bound of
+the entropy of ``x̂``, and without it only the data keep the generator from the lowest point of ``E``. For a
+linear generator and encoder of Gaussian data the energy rests at ``κ s²/ς²`` times the right one, whatever
+``λ``: right with ``latent_std=None``, and nearly flat with the default, which is the code's.
 
-The lower level is not unrolled. Where generator and encoder are at their optimum for ``λ = 0`` the slope of
-``KL(P ‖ Π)`` in them is 0, so that their response to ``θ`` adds nothing to the upper gradient; otherwise it
-adds a term of order ``λ``. The authors' code does not unroll either.
+The lower level is not unrolled. At its optimum for ``λ = 0`` the slope of ``KL(P ‖ Π)`` by the generator is
+0, so that the generator's answer to ``θ`` adds nothing to the upper gradient; elsewhere it adds a term of
+order ``λ``. The authors' code does not unroll either.
 
 Differences from the authors' code (github.com/gekanFAE/BiDVL), which is what could be read: all terms are in
-nats, where it has ``τ² = 1/2`` and ``‖μ(x̂) - ĥ‖²/m`` in place of ``-log q(ĥ|x̂)``; the draws of lines 1 and 2
-carry the noise of ``p(x|h)``, which ``noise=False`` leaves out as there; line 2 draws anew. No batch
-normalisation, no decay of weights. Rates and betas of Adam are its.
+nats, where it has ``τ² = 1/2`` and ``κ = 2/m`` for ``m`` latents; the draws of lines 1 and 2 carry the noise
+of ``p(x|h)``, which ``noise=False`` leaves out as there; line 2 draws anew. No batch normalisation, no decay
+of weights. Rates and betas of Adam are its.
 """
 
+import math
 from functools import partial
 from typing import Literal
 
@@ -69,7 +75,9 @@ class BiDVL(Method):
         generator: The generator to train.
         posterior: The encoder to train.
         data_weight: ``λ`` >= 0, of the lower level's reverse part, a VAE's loss in nats.
-        latent_weight: ``κ`` >= 0, of the reconstruction of ``h``, in nats. At 1 line 2 is a divergence.
+        latent_weight: ``κ`` >= 0, of the reconstruction of ``h``, in nats.
+        latent_std: ``ς`` > 0 of the structural posterior; None: the encoder's own standard deviations, which
+            can be far too small where no data are.
         loss: Of the energy: ``"difference"``, the gradient of the upper level, or ``"hinge"``, which stops
             where data are below -1 and draws above 1.
         noise: Whether draws of the generator that the energy sees carry the noise of ``p(x|h)``.
@@ -90,6 +98,7 @@ class BiDVL(Method):
         *,
         data_weight: float = 1.0,
         latent_weight: float = 1.0,
+        latent_std: float | None = 1.0,
         loss: Literal["difference", "hinge"] = "difference",
         noise: bool = True,
         lr_energy: float | Schedule = 1e-4,
@@ -103,6 +112,9 @@ class BiDVL(Method):
         check_latents(generator, posterior)
         self.data_weight = check.number("data_weight", data_weight, ">= 0")
         self.latent_weight = check.number("latent_weight", latent_weight, ">= 0")
+        if latent_std is not None:
+            check.number("latent_std", latent_std, hint=", or None for that of the encoder")
+        self.latent_std = latent_std
         check.choice("loss", loss, ("difference", "hinge"))
         check.choice("noise", noise, (True, False))
         self.energy, self.generator, self.posterior = energy, generator, posterior
@@ -138,10 +150,16 @@ class BiDVL(Method):
         return (self.generator.draw(h) if self.noise else self.generator(h)), h
 
     def latent_nll(self, x: Tensor, h: Tensor) -> Tensor:
-        """``-log q(h|x)`` in nats, ``(B, *event)`` and ``(B, latent_dim)`` to ``(B,)``, differentiable by
-        ``x`` and not by the weights of ``q``."""
-        frozen = {name: p.detach() for name, p in self.posterior.named_parameters()}
-        return -at(self.posterior, frozen, lambda q: q.log_prob(h[None], x))[0]
+        """``-log r(h|x)`` in nats, ``(B, *event)`` and ``(B, latent_dim)`` to ``(B,)``, differentiable by
+        ``x`` and not by the weights of ``μ``."""
+
+        def nll(q: GaussianPosterior) -> Tensor:
+            if self.latent_std is None:
+                return -q.log_prob(h[None], x)[0]
+            square = ((h - q.mean(x)) / self.latent_std).square()
+            return (0.5 * square + math.log(self.latent_std * math.sqrt(2 * math.pi))).sum(1)
+
+        return at(self.posterior, {k: p.detach() for k, p in self.posterior.named_parameters()}, nll)
 
     def upper(self, x_data: Tensor, x_model: Tensor) -> Tensor:
         """The loss of line 1 on data and draws, a scalar in units of energy."""
@@ -155,7 +173,7 @@ class BiDVL(Method):
 
         Returns:
             ``loss``, that of line 1, and ``energy``, the mean of E at
-            draws, in units of energy; ``latent_nll``, mean -log q(ĥ|x̂);
+            draws, in units of energy; ``latent_nll``, mean -log r(ĥ|x̂);
             ``reconstruction`` and ``kl``, the terms of line 3, in nats,
             the former up to the generator's constant.
         """
