@@ -90,8 +90,8 @@ def load(
 
     Args:
         name: ``"digits"``, ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, ``"svhn"`` or ``"celeba"``.
-        split: ``"train"`` or ``"test"``; CelebA has ``"valid"`` too, SVHN ``"extra"``. Digits has no official split: in each
-            class, in the order of the file, every fifth image is a test image.
+        split: ``"train"`` or ``"test"``; CelebA has ``"valid"`` too, SVHN ``"extra"``. Digits has no official
+            split: in each class, in the order of the file, every fifth image is a test image.
         n: only the first n images; no more than these are decoded. None: all.
         size: reduce the images to size x size by area averaging, after the scaling: a new pixel is the mean
             of the old image over the square it covers (no filter, no rounding back to integer levels).
