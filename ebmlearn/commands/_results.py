@@ -148,6 +148,6 @@ def _trained(
         raise ValueError(f"-n is {n}; expected at least 1")
     about = runs.read(run)
     made = of_run(run, about, recipe)
-    method = made.method(tuple(about["data"]["shape"]))
+    method = made.method(tuple(about["data"]["shape"]), about["data"].get("classes"))
     method.to("cuda" if torch.cuda.is_available() else "cpu")
     return made, method, load(method, run, best=best), about

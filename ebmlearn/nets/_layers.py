@@ -87,6 +87,12 @@ class Readout(nn.Linear):
             return super().forward(x.to(self.weight.dtype)).squeeze(1)
 
 
+def stack(layers: Sequence[nn.Module], spectral_norm: bool) -> nn.Sequential:
+    """Layers in a row, with `SpectralNorm` around those that have a matrix if it is asked for."""
+    linear = (nn.Linear, nn.Conv2d)
+    return nn.Sequential(*(SpectralNorm(m) if spectral_norm and isinstance(m, linear) else m for m in layers))
+
+
 class SpectralNorm(nn.Module):
     """A linear layer or a convolution whose weights are divided by their largest singular value (Miyato et
     al. 2018, arXiv:1802.05957). The weights count as a matrix with a row for each output.

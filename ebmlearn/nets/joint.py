@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from ebmlearn import check
-from ebmlearn.nets._layers import Readout, SpectralNorm, hidden_layers
+from ebmlearn.nets._layers import Readout, hidden_layers, stack
 from ebmlearn.nets.conv import ConvEnergy
 from ebmlearn.nets.eblvm import JointNet
 
@@ -39,10 +39,10 @@ class _JointTowers(JointNet, ABC):
         latent_sizes = [latent_dim, *check.counts("latent_widths", latent_widths, some=False)]
         joint_widths = check.counts("joint_widths", joint_widths, some=False)
         joint_sizes = [n_features + latent_sizes[-1], *joint_widths]
-        self.tower = _stack(tower, spectral_norm)
-        self.latent_tower = _stack(hidden_layers(latent_sizes, activation), spectral_norm)
+        self.tower = stack(tower, spectral_norm)
+        self.latent_tower = stack(hidden_layers(latent_sizes, activation), spectral_norm)
         net = [*hidden_layers(joint_sizes, activation), Readout(joint_sizes[-1])]
-        self.net = _stack(net, spectral_norm)
+        self.net = stack(net, spectral_norm)
         self.bounded, self.reference_std = bounded, reference_std
 
     def joint(self, v: Tensor, h: Tensor) -> Tensor:
@@ -59,11 +59,6 @@ class _JointTowers(JointNet, ABC):
 
     def extra_repr(self) -> str:
         return f"event_shape={self.event_shape}, bounded={self.bounded}, reference_std={self.reference_std}"
-
-
-def _stack(layers: Sequence[nn.Module], spectral_norm: bool) -> nn.Sequential:
-    linear = (nn.Linear, nn.Conv2d)
-    return nn.Sequential(*(SpectralNorm(m) if spectral_norm and isinstance(m, linear) else m for m in layers))
 
 
 class JointMLPEnergy(_JointTowers):
