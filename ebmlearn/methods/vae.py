@@ -57,6 +57,13 @@ class VAE(Method):
         with torch.no_grad():
             return self.generator.sample(n)
 
+    @torch.no_grad()
+    def anomaly(self, x: Tensor) -> Tensor:
+        """Minus the bound of ``log p(x)`` at one draw of the encoder, up to a constant, in nats,
+        ``(B, *event)`` to ``(B,)``: high where ``x`` is unlike the training data."""
+        (z,) = self.posterior.sample(x)
+        return self.generator.reconstruction(x, z) + self.posterior.kl(x)
+
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
 

@@ -72,7 +72,7 @@ class Labels:
             and the method finds clusters.
         batch_size: Labelled images in a batch, over all ranks.
         seed: Of the choice.
-        attribute: Which of `ebmlearn.data.CELEBA_ATTRIBUTES` is the class, of two; None: images have one class.
+        attribute: Which of `ebmlearn.data.CELEBA_ATTRIBUTES` is the class; None: each image has one class.
         n_classes: Classes of the recipe's own data.
     """
 

@@ -30,7 +30,7 @@ NETS = {
     "celeba": (64, 48, 4),  # ours: CIFAR-10 with one halving more
 }
 EXPECT = {
-    "cifar10": "the code's file logs an inception score of 5.249 ± .043 after epoch 49; "
+    "cifar10": "the code's train_cifar.py logs an inception score of 5.249 ± .043 after epoch 49; "
     "no figure of the paper could be read",
 }
 

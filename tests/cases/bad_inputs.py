@@ -934,7 +934,7 @@ NOT_CALLED: dict[str, str] = {
                 "sample.LangevinParts",
                 "sample.State",
             ),
-            *("data.Images", "data.Text", "recipes.Recipe"),
+            *("data.Images", "data.Text", "recipes.Labels", "recipes.Recipe", "recipes.Streams"),
         ),
         "a tuple of results, which nobody makes by hand; or a recipe, checked by what uses it",
     ),

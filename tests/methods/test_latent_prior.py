@@ -275,3 +275,16 @@ def test_a_prior_of_another_dimension_is_refused():
     method = LatentPrior(MLPEnergy(3, reference_std=1.0), MLPGenerator(2, (2,)))
     with pytest.raises(ValueError, match="2 elements an event; this net was built for dim=3"):
         method.step(torch.zeros(4, 2))
+
+
+def test_anomaly_is_minus_log_p_of_an_example_and_its_inferred_latents():
+    """As the stored runs of chapter 14 have it, in other words, up to the constants of both."""
+    prior, generator = MLPEnergy(2, (8,), reference_std=1.0), MLPGenerator(2, (3,), (8,), std=0.7)
+    method, x = LatentPrior(prior, generator), torch.randn(5, 3)
+    with kept(1):
+        found = method.anomaly(x)
+    with kept(1), torch.no_grad():
+        z = method.infer(x)
+        wanted = (x - generator(z)).square().sum(1) / (2 * 0.7**2) + prior(z)
+    torch.testing.assert_close(found, wanted)
+    assert not found.requires_grad
