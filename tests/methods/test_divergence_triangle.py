@@ -2,7 +2,7 @@
 
 Mutants tried, each red: the sign of the entropy, of the contrast in line 1, or of the energy in line 2; the
 entropy left out; the reconstruction dropped in line 2 or 3; the weight on all of line 2, or left out of line
-3; the energy's term left out of line 3, or the loss of line 1 added to it; the generator's optimiser holding the
+3; the energy's term left out of line 3, or the loss of line 1 added to it; the generator's optimiser with the
 energy's weights too; latents of line 2 without a gradient, or those of line 1 kept for it.
 """
 
@@ -144,8 +144,8 @@ def slope_in_log_std(log_s, energy=(0.0, 0.0, 0.0), **settings):
 
 @pytest.mark.parametrize("log_s", [1.0, 0.0, -2.0, -10.0])
 def test_at_weight_one_the_entropies_cancel(log_s):
-    """The slope in log s is that of the mean energy alone, s² times a curvature: there is no constant term, that
-    would push back when s is small."""
+    """The slope in log s is that of the mean energy alone, s² times a curvature: no constant pushes back when s is
+    small."""
     s2, curvature = math.exp(2 * log_s), 0.9**2 / TAU**2 + 1
     assert slope_in_log_std(log_s) == pytest.approx(s2 * curvature, rel=1e-6)
     bent = slope_in_log_std(log_s, (0.0, 0.0, 0.4))
@@ -173,8 +173,8 @@ def test_where_the_encoder_rests_at_a_flat_energy(settings, ratio):
 
 
 def test_without_the_energy_it_is_the_vae():
-    """A flat energy that does not learn, and an encoder that does not see it: both nets as those of `VAE`. Only
-    the generator's latents are others, since it has a turn of its own."""
+    """A flat energy that does not learn, and an encoder that does not see it: both nets are those of `VAE`.
+    Only the generator's latents are others, since it has a turn of its own."""
     method, x, draws = triangle(encoder_sign="none", lr_energy=0.0, lr_generator=0.01, lr_posterior=0.0)
     nn.init.zeros_(method.energy.theta)
     vae = VAE(*copy.deepcopy((method.generator, method.posterior)), lr=0.01, optimizer=torch.optim.SGD)

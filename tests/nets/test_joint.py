@@ -143,8 +143,8 @@ def test_under_autocast_the_norm_is_in_float32():
 
 
 def test_the_slope_of_a_normed_energy_is_bounded():
-    """Each layer stretches by 1 at most, SiLU by less than 1.1: with two of them on the way, and two towers side
-    by side, no slope is above 1.1² but for the error of the estimate."""
+    """Each layer stretches by 1 at most, SiLU by less than 1.1: with two of them on the way, and two towers
+    side by side, no slope is above 1.1² but for the error of the estimate."""
     net = mlp(spectral_norm=True)
     with torch.no_grad():
         for p in net.parameters():
