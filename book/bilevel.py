@@ -1,7 +1,7 @@
 """Bi-level doubly variational learning in the plane: bilevel.json.
 
     python book/bilevel.py             all: about 12 minutes of one core
-    python book/bilevel.py terms       one table of the two, likewise stored
+    python book/bilevel.py terms       one of the two tables, likewise
 
 ``terms``: the method on eight Gaussians with each of its terms left out,
 judged along training. ``learners``: one machine with four hidden units, on

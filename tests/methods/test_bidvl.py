@@ -2,8 +2,8 @@
 
 Mutants tried, each red: a sign of the contrast, or of the energy in line 2; the encoder's weights moved by
 the reconstruction of h, or no gradient of it by x̂; κ or λ dropped, or exchanged; the encoder's own s in place
-of ``latent_std``, and the reverse; no divergence in line 3; the draws of line 1 again in line 2; ``noise`` not
-heeded; a hinge on the wrong side.
+of ``latent_std``, and the reverse; no divergence in line 3; the draws of line 1 again in line 2; ``noise``
+not heeded; a hinge on the wrong side.
 """
 
 import math
