@@ -77,8 +77,9 @@ def elbo(x: Tensor, generator: Generator, encoder: GaussianPosterior, n: int = 2
     """Evidence lower bound ``E_q[log p(x|z)] - KL(q(z|x) ‖ N(0, I))`` of each example, with all constants.
 
     The expectation is by Gauss-Hermite quadrature around each ``q``, so that ``q`` may be narrow or wide. The
-    bound is ``log p(x) - KL(q(z|x) ‖ p(z|x))``: with `log_prob` it gives the encoder's error, and over data of
-    known density ``E[log p_data(x) - elbo]`` is ``KL(Q ‖ P)`` of ``Q = p_data(x) q(z|x)`` to ``P = p(z) p(x|z)``.
+    bound is ``log p(x) - KL(q(z|x) ‖ p(z|x))``: with `log_prob` it gives the encoder's error. Over data of
+    known density the mean of ``log p_data(x) - elbo`` is ``KL(Q ‖ P)`` of ``Q = p_data(x) q(z|x)`` and
+    ``P = p(z) p(x|z)``.
 
     Args:
         x: Examples, shape ``(B, *event)``.
@@ -102,14 +103,16 @@ def elbo(x: Tensor, generator: Generator, encoder: GaussianPosterior, n: int = 2
         >>> f"{elbo(x, line, q).value.item():.4f} {-0.25 - math.log(4 * math.pi) / 2:.4f}"
         '-1.5155 -1.5155'
     """
-    check.batch("x", x, least=1)
     check.instance("generator", generator, Generator)
     check.instance("encoder", encoder, GaussianPosterior)
+    event = generator.event_shape if isinstance(generator, GaussianGenerator) else None
+    check.batch("x", x, least=1, event=event)
     check.count("n", n, 4)
     m = encoder.latent_dim
     if m != generator.latent_dim or m > 2:
         raise ValueError(
-            f"the encoder has {m} latents, the generator {generator.latent_dim}; expected equal numbers, 1 or 2"
+            f"the encoder has {m} latents, the generator {generator.latent_dim}; expected equal numbers, "
+            "1 or 2"
         )
     norm = _norm(generator)
     with torch.no_grad():

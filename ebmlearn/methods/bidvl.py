@@ -34,16 +34,16 @@ Algorithm, one iteration on a batch of ``B`` data:
 ``mean log r(ĥ|x̂)`` is at most minus the entropy of ``h`` given ``x̂``: with it line 2 holds a lower bound of
 the entropy of ``x̂``, and without it only the data keep the generator from the lowest point of ``E``. For a
 linear generator and encoder of Gaussian data the energy rests at ``κ s²/ς²`` times the right one, whatever
-``λ``: right with ``latent_std=None``, and nearly flat with the default, which is the code's.
+``λ``: right with ``latent_std=None``, and nearly flat with 1, which is the code's, if ``s`` is small.
 
 The lower level is not unrolled. At its optimum for ``λ = 0`` the slope of ``KL(P ‖ Π)`` by the generator is
 0, so that the generator's answer to ``θ`` adds nothing to the upper gradient; elsewhere it adds a term of
 order ``λ``. The authors' code does not unroll either.
 
 Differences from the authors' code (github.com/gekanFAE/BiDVL), which is what could be read: all terms are in
-nats, where it has ``τ² = 1/2`` and ``κ = 2/m`` for ``m`` latents; the draws of lines 1 and 2 carry the noise
-of ``p(x|h)``, which ``noise=False`` leaves out as there; line 2 draws anew. No batch normalisation, no decay
-of weights. Rates and betas of Adam are its.
+nats, where it has ``τ² = 1/2``, ``ς = 1`` and ``κ = 2/m`` for ``m`` latents; the draws of lines 1 and 2 carry
+the noise of ``p(x|h)``, which ``noise=False`` leaves out as there; line 2 draws anew. No batch normalisation,
+no decay of weights. Rates and betas of Adam are its.
 """
 
 import math
@@ -76,8 +76,8 @@ class BiDVL(Method):
         posterior: The encoder to train.
         data_weight: ``λ`` >= 0, of the lower level's reverse part, a VAE's loss in nats.
         latent_weight: ``κ`` >= 0, of the reconstruction of ``h``, in nats.
-        latent_std: ``ς`` > 0 of the structural posterior; None: the encoder's own standard deviations, which
-            can be far too small where no data are.
+        latent_std: ``ς`` > 0 of the structural posterior: 1, say, which is calm; None: the encoder's own
+            standard deviations, which can be far too small where no data are.
         loss: Of the energy: ``"difference"``, the gradient of the upper level, or ``"hinge"``, which stops
             where data are below -1 and draws above 1.
         noise: Whether draws of the generator that the energy sees carry the noise of ``p(x|h)``.
@@ -98,7 +98,7 @@ class BiDVL(Method):
         *,
         data_weight: float = 1.0,
         latent_weight: float = 1.0,
-        latent_std: float | None = 1.0,
+        latent_std: float | None = None,
         loss: Literal["difference", "hinge"] = "difference",
         noise: bool = True,
         lr_energy: float | Schedule = 1e-4,

@@ -31,8 +31,8 @@ nothing keeps ``q(z|x)`` from shrinking to a point: ``posterior_std`` of the met
 sign, ours, has both divergences pull the encoder.
 
 Differences from the authors' code (github.com/alexzhou907/vae_ebm), which is what could be read: all
-``z_q`` are drawn anew, where it keeps line 1's for line 2; with ``noise`` the model's draws carry the noise
-of ``p(x|z)``, where it takes ``g(z)``; the loss of line 2 keeps the ``1/(2τ²)`` of its generator, where it has
+``z_q`` are drawn anew, where it keeps line 1's for line 2; with ``noise`` draws of the model carry the noise
+of ``p(x|z)``, where it takes ``g(z)``; line 2 keeps the ``1/(2τ²)`` of the generator, where it has
 ``τ² = 1/2``. No batch normalisation. The default rates and optimiser are its own.
 """
 

@@ -98,7 +98,8 @@ class SpectralNorm(nn.Module):
     al. 2018, arXiv:1802.05957). The weights count as a matrix with a row for each output.
 
     The value is estimated by power iteration, one more at each call in training mode with gradients. None
-    flows through the singular vectors. That of torch cannot be pickled, and under autocast estimates in bfloat16.
+    flows through the singular vectors. That of torch cannot be pickled, and estimates in
+    bfloat16 under autocast.
     """
 
     left: Tensor

@@ -485,6 +485,10 @@ for _f in (latent.log_prob, latent.posterior):
         "x: nan": "posterior is NaN"}, x=NO_TENSOR | {"2 coordinates": X, "empty": V[:0], "nan": V * NAN,
         "one": V[0]}, generator=NO_GENERATOR, grid=NO_GRID | {"of the line": exact.Grid((-5, 5), 6, dim=1)},
         prior=without(TABLES, "None"))
+row(latent.elbo, {"x": V, "generator": GEN, "encoder": posteriors.GaussianPosterior(nn.Linear(3, 4), 2),
+    "n": 8}, x=NO_TENSOR | {"2 of 3": X, "empty": V[:0]}, generator=NO_GENERATOR, encoder=POSTERIOR |
+    {"3 latents": posteriors.GaussianPosterior(nn.Linear(3, 6), 3)},
+    n=COUNT | {"3": 3})
 MASSES = latent.posterior(V, GEN, GRID)
 row(latent.moments, {"masses": MASSES, "grid": GRID}, masses={"an array": MASSES.numpy(), "one": MASSES[0],
     "of another grid": MASSES[:, :7], "integers": MASSES.long()}, grid=NO_GRID)
@@ -664,6 +668,16 @@ row((nets.EBLVM, nets.JointNet), {"energy": nets.MLPEnergy(2, (4,)), "generator"
 row(nets.CouplingEBLVM, {"features": nn.Linear(2, 4), "n_features": 4, "event_shape": (2,), "latent_dim": 3,
     "width": 4}, features=MODULE, n_features=COUNT, event_shape=SIZES, latent_dim=COUNT, width=COUNT,
     reference_std=POSITIVE)
+JOINT = {"latent_dim": 3, "widths": (4,), "latent_widths": (3,), "joint_widths": (4,)}
+NO_FLAG = {"2": 2, "a string": "yes", "None": None}
+FLAGS = {"spectral_norm": NO_FLAG, "bounded": NO_FLAG, "reference_std": POSITIVE_OR_NONE, "latent_dim": COUNT,
+    "activation": ACTIVATION, "joint_widths": SIZES}
+row(nets.JointMLPEnergy, JOINT | {"event_shape": (2,)}, event_shape=SIZES, widths=SIZES, **FLAGS)
+row(nets.JointConvEnergy, JOINT | {"channels": 1, "size": 8}, channels=COUNT, size=COUNT | {"1": 1},
+    widths=SIZES, **FLAGS)
+row(nets.JointMLPEnergy, {"v": X, "h": x_of(8, 3)}, call=nets.JointMLPEnergy((2,), 3, (4,)).joint,
+    called="JointMLPEnergy.joint", v=NO_TENSOR | {"3 of 2": x_of(8, 3)}, h=NO_TENSOR | {"7 of 8": x_of(7, 3),
+    "2 of 3": X})
 row((nets.RealNVP, nets.Flow), {"event_shape": (2,), "n_layers": 2, "width": 4}, event_shape=SIZES |
     {"1 element": (1,)}, n_layers=COUNT | {"3": 3}, width=COUNT, max_log_scale=POSITIVE)
 row(nets.Glow, {"channels": 1, "size": 4, "n_levels": 1, "n_steps": 1, "width": 4}, channels=COUNT, size=COUNT
@@ -740,7 +754,10 @@ METHODS: dict[Any, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {el.Exact
     "start": sample.NoiseStart(), "chain": CHAIN}, {"chain": THING}),
     el.ShortRunInference: ({"generator": PLANE, "chain": CHAIN}, {"generator": THING, "chain": THING,
     "entropy": {"misspelt": "gauss"}, "n_tune": {"0": 0}}), el.LatentPrior: ({"prior": NET,
-    "generator": PLANE}, {"prior": MODULE, "generator": THING}), el.DualMCMC: ({"energy": NET,
+    "generator": PLANE}, {"prior": MODULE, "generator": THING}), el.DivergenceTriangle: ({"energy":
+    nets.JointMLPEnergy((2,), 2, (4,)), "generator": PLANE, "posterior": CODES}, {"energy": MODULE,
+    "generator": THING, "posterior": THING, "weight": {"-1": -1.0, "nan": NAN}, "encoder_sign": {"misspelt":
+    "papers"}, "noise": {"a number": 0.3}}), el.DualMCMC: ({"energy": NET,
     "generator": PLANE, "posterior": CODES, "chain": CHAIN, "latent_chain": CHAIN}, {"energy": MODULE,
     "generator": THING, "n_x_chains": {"0": 0}}), el.FlowContrastive: ({"energy": NET,
     "flow": nets.RealNVP((2,), 2, 4)}, {"energy": MODULE, "flow": THING, "threshold": {"2": 2.0, "nan": NAN},

@@ -1,9 +1,9 @@
 """Bi-level doubly variational learning against its closed form on a line, and against quadrature.
 
 Mutants tried, each red: a sign of the contrast, or of the energy in line 2; the encoder's weights moved by
-the reconstruction of h, or no gradient of it by x̂; κ or λ dropped, or exchanged; the encoder's own s in place of
-``latent_std``, and the reverse; no divergence in line 3; the draws of line 1 again in line 2; ``noise`` not
-heeded; a hinge on the wrong side.
+the reconstruction of h, or no gradient of it by x̂; κ or λ dropped, or exchanged; the encoder's own s in place
+of ``latent_std``, and the reverse; no divergence in line 3; the draws of line 1 again in line 2; ``noise``
+not heeded; a hinge on the wrong side.
 """
 
 import math
@@ -51,7 +51,7 @@ SETTINGS = [
     {},
     {"data_weight": 0.3, "latent_weight": 2.0},
     {"data_weight": 0.3, "latent_std": 0.2},
-    {"data_weight": 0.3, "latent_weight": 2.0, "latent_std": None},
+    {"data_weight": 0.3, "latent_weight": 2.0, "latent_std": 1.0},
     {"latent_weight": 0.0},
     {"data_weight": 0.0},
 ]
@@ -64,7 +64,7 @@ def test_learning_on_a_line_follows_its_closed_form(settings):
     a, b, w, s = 0.7, 0.9, 0.6, 0.8
     method = on_the_line(a, b, w, s, lr_energy=0.2, lr_autoencoder=0.03, **settings)
     weight, latent_weight = settings.get("data_weight", 1.0), settings.get("latent_weight", 1.0)
-    sigma = settings.get("latent_std", 1.0)
+    sigma = settings.get("latent_std")
     for _ in range(40):
         method.generator.draws.restart()
         method.step(math.sqrt(V) * method.generator.draws.first)

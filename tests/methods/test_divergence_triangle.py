@@ -1,9 +1,9 @@
 """The divergence triangle against its three divergences in closed form: all three laws Gaussian.
 
 Mutants tried, each red: the sign of the entropy, of the contrast in line 1, or of the energy in line 2; the
-entropy left out; the reconstruction dropped in line 2 or 3; the weight on all of line 2, or left out of line 3;
-the energy's term left out of line 3, or its loss of line 1 added to it; the generator's optimiser holding the
-energy's weights too; latents of line 2 without a gradient; the cooperative sign where the paper's is asked for.
+entropy left out; the reconstruction dropped in line 2 or 3; the weight on all of line 2, or left out of line
+3; the energy's term left out of line 3, or the loss of line 1 added to it; the generator's optimiser with the
+energy's weights too; latents of line 2 without a gradient, or those of line 1 kept for it.
 """
 
 import copy
@@ -83,7 +83,9 @@ def triangle(kind=DivergenceTriangle, **settings):
 
 def parameters_of(method):
     g, q = method.generator.net[0], method.posterior.net
-    return [p.detach().clone().squeeze() for p in (method.energy.theta, g.weight, g.bias, q.weight, q.log_std)]
+    return [
+        p.detach().clone().squeeze() for p in (method.energy.theta, g.weight, g.bias, q.weight, q.log_std)
+    ]
 
 
 OWN = {"energy": (0,), "generator": (1, 2), "posterior": (3, 4)}
@@ -108,14 +110,16 @@ def test_each_net_descends_its_part_of_the_triangle(weight, sign):
         for a, b in zip(parameters_of(method), wanted, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-7)
     first = parameters_of(triangle()[0])
-    assert all((a - b).abs().max() > 1e-3 for i, (a, b) in enumerate(zip(first, wanted)) if i != 2)
+    assert all(
+        (a - b).abs().max() > 1e-3 for i, (a, b) in enumerate(zip(first, wanted, strict=True)) if i != 2
+    )
 
 
 def test_the_metrics_are_terms_of_the_divergences():
     method, x, draws = triangle(lr_energy=0.0, lr_generator=0.0, lr_posterior=0.0)
     draws.restart()
     found = method.step(x)
-    theta, b, bias, w, log_s = parameters_of(method)
+    theta, b, _, w, log_s = parameters_of(method)
     s2 = (2 * log_s).exp()
     moments_q = torch.stack([0 * s2 + V, w * V, w * w * V + s2])
     moments_p = torch.stack([b * b + TAU**2, b, 0 * b + 1])
@@ -140,8 +144,8 @@ def slope_in_log_std(log_s, energy=(0.0, 0.0, 0.0), **settings):
 
 @pytest.mark.parametrize("log_s", [1.0, 0.0, -2.0, -10.0])
 def test_at_weight_one_the_entropies_cancel(log_s):
-    """The slope in log s is that of the mean energy alone, s² times a curvature: there is no constant term, which
-    would push back when s is small."""
+    """The slope in log s is that of the mean energy alone, s² times a curvature: no constant pushes back when s is
+    small."""
     s2, curvature = math.exp(2 * log_s), 0.9**2 / TAU**2 + 1
     assert slope_in_log_std(log_s) == pytest.approx(s2 * curvature, rel=1e-6)
     bent = slope_in_log_std(log_s, (0.0, 0.0, 0.4))
@@ -169,8 +173,8 @@ def test_where_the_encoder_rests_at_a_flat_energy(settings, ratio):
 
 
 def test_without_the_energy_it_is_the_vae():
-    """A flat energy that does not learn, and an encoder that does not see it: both nets as those of `VAE`, but
-    for a generator that has a turn after the encoder's, with latents of its own."""
+    """A flat energy that does not learn, and an encoder that does not see it: both nets are those of `VAE`.
+    Only the generator's latents are others, since it has a turn of its own."""
     method, x, draws = triangle(encoder_sign="none", lr_energy=0.0, lr_generator=0.01, lr_posterior=0.0)
     nn.init.zeros_(method.energy.theta)
     vae = VAE(*copy.deepcopy((method.generator, method.posterior)), lr=0.01, optimizer=torch.optim.SGD)
@@ -259,9 +263,9 @@ def test_what_it_samples_reconstructs_and_finds_anomalous():
     x = torch.randn(6, 2)
     mean = method.posterior.net(x).chunk(2, 1)[0]
     torch.testing.assert_close(method.reconstruct(x), method.generator(mean).detach())
-    before = copy.deepcopy(method.energy.state_dict())
+    before = copy.deepcopy(list(method.energy.buffers()))
     found = method.anomaly(x)
-    assert all(torch.equal(a, b) for a, b in zip(before.values(), method.energy.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(before, method.energy.buffers(), strict=True)) and before
     torch.testing.assert_close(found, method.energy.joint(x, mean).detach())
     for result in (found, method.reconstruct(x), method.sample(5), method.infer(x)):
         assert not result.requires_grad
@@ -281,12 +285,20 @@ def test_draws_of_the_model_carry_its_noise_or_not():
     ("change", "error", "message"),
     [
         ({"energy": nn.Linear(4, 1)}, TypeError, "energy is Linear.*; expected a JointNet"),
-        ({"energy": JointMLPEnergy((3,), 2)}, ValueError, r"of x \(3,\) and 2 latents, the generator of x \(2,\)"),
+        (
+            {"energy": JointMLPEnergy((3,), 2)},
+            ValueError,
+            r"of x \(3,\) and 2 latents, the generator of x \(2,\)",
+        ),
         ({"energy": JointMLPEnergy((2,), 3)}, ValueError, "and 3 latents, the generator of .* and 2 latents"),
         ({"posterior": GaussianPosterior(nn.Linear(2, 6), 3)}, ValueError, "2 latents, the posterior 3"),
         ({"weight": -1.0}, ValueError, "weight is -1.0; expected a number >= 0"),
         ({"weight": math.nan}, ValueError, "weight is nan"),
-        ({"encoder_sign": "minus"}, ValueError, "encoder_sign is 'minus'; expected one of 'paper', 'cooperative'"),
+        (
+            {"encoder_sign": "minus"},
+            ValueError,
+            "encoder_sign is 'minus'; expected one of 'paper', 'cooperative'",
+        ),
         ({"noise": 0.3}, ValueError, "noise is 0.3; expected one of True, False"),
     ],
 )
