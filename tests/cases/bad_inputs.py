@@ -617,7 +617,8 @@ row(nets.LinearEnergy, {"features": lambda x: x}, call=lambda features: nets.Lin
 CONV = {"channels": 1, "size": 8, "widths": (4, 4)}
 CONV_WRONG = {"channels": COUNT, "size": COUNT | {"1": 1}, "widths": without(SIZES, "None"),
     "activation": ACTIVATION}
-row(nets.ConvEnergy, CONV, stem=COUNT_OR_NONE, **CONV_WRONG)
+NO_FLAG = {"2": 2, "a string": "yes", "None": None}
+row(nets.ConvEnergy, CONV, stem=COUNT_OR_NONE, spectral_norm=NO_FLAG, bounded=NO_FLAG, **CONV_WRONG)
 row(nets.NonLocalEnergy, CONV, hidden=COUNT, **CONV_WRONG)
 row(nets.ResidualFeatures, CONV, n_blocks=COUNT, **CONV_WRONG)
 row(nets.ConvEncoder, CONV | {"n_out": 4}, n_out=COUNT, **(CONV_WRONG | {"size": COUNT}))
@@ -669,7 +670,6 @@ row(nets.CouplingEBLVM, {"features": nn.Linear(2, 4), "n_features": 4, "event_sh
     "width": 4}, features=MODULE, n_features=COUNT, event_shape=SIZES, latent_dim=COUNT, width=COUNT,
     reference_std=POSITIVE)
 JOINT = {"latent_dim": 3, "widths": (4,), "latent_widths": (3,), "joint_widths": (4,)}
-NO_FLAG = {"2": 2, "a string": "yes", "None": None}
 FLAGS = {"spectral_norm": NO_FLAG, "bounded": NO_FLAG, "reference_std": POSITIVE_OR_NONE, "latent_dim": COUNT,
     "activation": ACTIVATION, "joint_widths": SIZES}
 row(nets.JointMLPEnergy, JOINT | {"event_shape": (2,)}, event_shape=SIZES, widths=SIZES, **FLAGS)

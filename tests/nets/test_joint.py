@@ -86,6 +86,29 @@ def test_a_bounded_energy_is_positive(case):
     assert net.joint(x, z).min() >= 0
 
 
+@pytest.mark.parametrize("bounded", [False, True])
+def test_a_convolutional_energy_has_the_same_two_choices(bounded):
+    """Layer by layer, each divided by its norm, and softplus of the last."""
+    plain, net = (
+        ConvEnergy(1, 8, (4, 8), stem=3),
+        ConvEnergy(1, 8, (4, 8), stem=3, spectral_norm=True, bounded=bounded),
+    )
+    layers = [m.layer for m in net.net if isinstance(m, SpectralNorm)]
+    assert len(layers) == 4 and sum(map(len, (m.weight for m in layers))) == 3 + 4 + 8 + 1
+    for mine, other in zip(layers, (m for m in plain.net if hasattr(m, "weight")), strict=True):
+        mine.load_state_dict(other.state_dict())
+    for m in net.modules():
+        if isinstance(m, SpectralNorm):
+            for _ in range(200):
+                m._norm()
+    x = torch.randn(5, 1, 8, 8)
+    found = net(x)
+    with torch.no_grad():
+        for layer in (m for m in plain.net if hasattr(m, "weight")):
+            layer.weight /= singular(layer)
+    torch.testing.assert_close(found, softplus(plain(x)) if bounded else plain(x), rtol=1e-4, atol=1e-4)
+
+
 # spectral norm
 
 

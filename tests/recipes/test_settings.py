@@ -141,7 +141,7 @@ def test_texts_and_switches_are_settings_too():
     _, method = changed({"loss": "hinge"}, "bidvl-mnist")
     assert method.loss == "hinge"
     for value in ("square", 3, True):
-        with pytest.raises(ValueError, match="loss is .*; expected one of 'difference', 'hinge', such as 'd"):
+        with pytest.raises(ValueError, match=r"loss is .*; expected one of 'difference', 'hinge', such as"):
             changed({"loss": value}, "bidvl-mnist")
 
 
