@@ -254,15 +254,15 @@ class Recipe:
             kind = f"{len(y.T)} attributes" if y.ndim == 2 else "one class"
             advice = "one of them, such as Smiling" if y.ndim == 2 else "None"
             raise ValueError(
-                f"{_ATTRIBUTE} is {attribute}, but each image of {data} has {kind}: --set {_ATTRIBUTE}= takes "
-                f"{advice}"
+                f"{_ATTRIBUTE} is {attribute}, but each image of {data} has {kind}: --set {_ATTRIBUTE}= "
+                f"takes {advice}"
             )
         if attribute is not None:
             return y[:, CELEBA_ATTRIBUTES.index(attribute)], 2
         if not y.any():
             raise ValueError(
-                f"all images of {data} are of one class, so there are no labels to learn; give a folder with a "
-                "sub-folder for each class, or --label-column of a set on the hub"
+                f"all images of {data} are of one class, so there are no labels to learn; give a folder with "
+                "a sub-folder for each class, or --label-column of a set on the hub"
             )
         return y, SOURCES[data].n_classes if data in SOURCES else int(y.max()) + 1
 

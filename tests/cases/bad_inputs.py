@@ -895,10 +895,12 @@ row(("data.from_hub",), {}, call=lambda **k: k and el.data.from_hub(**({"repo": 
     repo={"a path": "../../etc", "a number": 3, "None": None, "a space": "a b/c"}, split={"a path": "../x",
     "None": None}, config={"a path": "../x"}, **PICTURE_SETTINGS)
 row(("data.labelled",), {"y": [0, 1, 0, 1], "per_class": 1}, call=lambda **k: el.data.labelled(**k),
-    called="labelled", says={"y": "^y: |^y hold|^y has shape|examples of y", "n_classes": "n_classes|from 0 to 0|class 2 has none"}, y={"None": None, "one missing": [0, 2],
-    "negative": [0, -1], "fractions": [0, 0.5], "two axes": [[0, 1]], "empty": [], "strings": ["a"], "nan": [0.0, NAN]},
-    per_class={"0": 0, "-1": -1, "1.5": 1.5, "True": True, "too many": 3, "None": None}, seed={"-1": -1, "0.5": 0.5,
-    "2**32": 2**32, "None": None}, n_classes={"0": 0, "too few": 1, "too many": 3, "1.5": 1.5})
+    called="labelled", says={"y": "^y: |^y hold|^y has shape|examples of y",
+    "n_classes": "n_classes|from 0 to 0|class 2 has none"}, y={"None": None, "one missing": [0, 2],
+    "negative": [0, -1], "fractions": [0, 0.5], "two axes": [[0, 1]], "empty": [], "strings": ["a"],
+    "nan": [0.0, NAN]}, per_class={"0": 0, "-1": -1, "1.5": 1.5, "True": True, "too many": 3, "None": None},
+    seed={"-1": -1, "0.5": 0.5, "2**32": 2**32, "None": None}, n_classes={"0": 0, "too few": 1, "too many": 3,
+    "1.5": 1.5})
 for _what in (el.pretrained.load, el.pretrained.about):
     row(_what, {"name": "digits"}, says={"name": "no pretrained energy"}, name={"misspelt": "digit",
         "another": "imagenet", "None": None, "a number": 3})

@@ -85,7 +85,7 @@ def test_two_nets_with_other_latents_are_refused():
 
 
 def test_anomaly_is_minus_the_bound_of_each_example():
-    """As the stored runs of chapter 14 have it, in other words: at one draw, the divergence in closed form."""
+    """As the stored runs of chapter 14 have it: at one draw, the divergence in closed form."""
     net, posterior = linear_pair(4, 3, 0.5)
     x = torch.randn(16, 4)
     seed(1)
