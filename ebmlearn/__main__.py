@@ -5,7 +5,7 @@
     python -m ebmlearn train short-run-cifar10 --out runs/a
     torchrun --nproc_per_node 8 -m ebmlearn train short-run-cifar10 --out runs/a
     python -m ebmlearn sample runs/a
-    python -m ebmlearn evaluate runs/a
+    python -m ebmlearn evaluate runs/a --outliers svhn
     python -m ebmlearn plot runs/a
 
 ``--set KEY=VALUE`` changes a setting, and ``show`` lists them. In place of a name, ``FILE.py:NAME`` is a

@@ -168,8 +168,10 @@ class Recipe:
         }
         if self.labels is not None:
             given = {name: changes[name] for name in self._of_labels() if name in changes}
-            checked = {k: _attribute(v) if k == _ATTRIBUTE else _field(k, v) for k, v in given.items()}
-            short = {name.partition(".")[2]: value for name, value in checked.items()}
+            short: dict[str, Any] = {
+                name.partition(".")[2]: _attribute(value) if name == _ATTRIBUTE else _field(name, value)
+                for name, value in given.items()
+            }
             fields["labels"] = replace(self.labels, **short)
         known = [*_FIELDS, *self._of_labels()]
         rest = {name: value for name, value in changes.items() if name not in known}

@@ -150,7 +150,7 @@ def test_data_without_classes_are_refused(out, fails, kinds, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((40, 1, 16, 16), np.uint8))
     for name in (kinds / "dark", tmp_path / "x.npy"):
         message = fails(*SYMBOLS, "--out", out, "--data", name)
-        assert f"all images of {name} are of one class, so there are no labels to learn; give a folder" in message
+        assert f"all images of {name} are of one class, so there are no labels to learn; give" in message
     message = fails(*SYMBOLS, "--out", out, "--data", "celeba")
     assert "labels.attribute is None, but each image of celeba has 40 attributes" in message
     assert "no setting 'labels.per_class'" in fails(*BIDVL, "--out", out, "--set", "labels.per_class=3")
