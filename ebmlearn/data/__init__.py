@@ -102,8 +102,8 @@ def load(
         ``Images(x, y)``. The integer level u in {0, ..., max} of a pixel becomes 2 u / max - 1, where max is
         255, for digits 16 (``to_unit``). CelebA is the central square of 148 in the 178 x 218 image (rows 35
         to 182, columns 15 to 162, counted from 0), area averaged to 64 x 64 and rounded to integer levels.
-        All of CelebA's train split is 8 GB of float32, and so are 6.5 GB of SVHN's 531,131
-        easier images ``"extra"``: give ``n``.
+        All of CelebA's train split is 8 GB of float32, and SVHN's ``"extra"``, 531,131 easier images, 6.5 GB:
+        give ``n``.
 
     Raises:
         ValueError: unknown ``name`` or ``split``; ``n`` or ``size`` out of range; a file of another layout; a

@@ -247,6 +247,19 @@ def test_on_the_grid_all_of_a_mixture_is_its_closed_form():
     assert torch.equal(method.predict(x), plug_in.argmax(1))
 
 
+def test_a_function_added_to_all_logits_changes_the_prior_and_not_the_classifier():
+    """By the last layer: with equal rows added to its weights, a(z) is a linear function of z."""
+    prior, z = mixture()[0].prior, GRID.points
+    told, energy = prior.logits(z).softmax(1), prior(z)
+    with torch.no_grad():
+        prior.net[0].weight += torch.tensor([0.7, -0.2]).double()
+    a = z @ torch.tensor([0.7, -0.2]).double()
+    torch.testing.assert_close(prior.logits(z).softmax(1), told)
+    torch.testing.assert_close(prior(z), energy - a)
+    by_symbol = torch.stack([prior.given(torch.full((len(z),), y))(z) for y in range(3)])
+    torch.testing.assert_close(prior(z), -(-by_symbol).logsumexp(0))  # the marginal is the sum over symbols
+
+
 def test_samples_of_a_symbol_are_of_its_gaussian():
     """By chains that mix: one symbol, a symbol for each row, and none."""
     n, (method, mean, log_p) = 4000, mixture()
