@@ -27,6 +27,7 @@ from ebmlearn.energy import grad
 from ebmlearn.methods import (
     NCE,
     VAE,
+    BiDVL,
     BiSM,
     Classification,
     CoopNets,
@@ -79,6 +80,7 @@ def __getattr__(name: str) -> ModuleType:
 __all__ = [
     "NCE",
     "VAE",
+    "BiDVL",
     "BiSM",
     "Chain",
     "Classification",

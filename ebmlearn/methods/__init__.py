@@ -1,5 +1,6 @@
 """Learning methods: one file, one paper."""
 
+from ebmlearn.methods.bidvl import BiDVL
 from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
@@ -23,6 +24,7 @@ from ebmlearn.methods.variational_teaching import VariationalTeaching
 __all__ = [
     "NCE",
     "VAE",
+    "BiDVL",
     "BiSM",
     "Classification",
     "CoopNets",
