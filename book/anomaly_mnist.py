@@ -14,7 +14,10 @@ held-out digit.
 Ours: 14 x 14 pixels, an MLP as decoder, few updates, one setting for all
 digits. It was chosen by reconstructions of training data, before any
 average precision was looked at. Learners of chapters 16 and 19 have the
-same decoder, encoder, batch and rate; they are kept under ``later``.
+same decoder, encoder, batch and rate; they are kept under ``later``. The
+energies of these learn to tell data from draws, which have the noise of
+the decoder. Rows "no noise" leave it out, as the authors' code does; they
+were added once the precision of the others was known.
 """
 
 import pathlib
@@ -49,9 +52,10 @@ SETTING = {
 UPDATES_LATER = {
     "divergence triangle": 400,
     "BiDVL": 400,
+    "divergence triangle, no noise": 400,
+    "BiDVL, no noise": 400,
     "divergence triangle, equal time": 1000,
     "BiDVL, equal time": 1600,
-    "BiDVL, hinge": 400,
 }
 LATER = {
     "the same": "images, decoder, encoder, batch",
@@ -61,7 +65,7 @@ LATER = {
     "energy, triangle": f"MLP of 196-256 and {LATENT}-256, joined, 128-1;"
     " SiLU, spectral norms; weight 1, the paper's sign",
     "energy, BiDVL": "MLP 196-256-128-1, SiLU; both weights 1, the"
-    " difference as loss, or the hinge",
+    " difference as loss",
     # at mu(x), in nats; 9 held out, one other seed, 400 updates
     "reconstruction of training data": {
         "triangle": 83.8,
@@ -119,6 +123,7 @@ def learner(name: str) -> el.Method:
         nn.Linear(256, 2 * LATENT),
     )
     encoder = el.posteriors.GaussianPosterior(net, LATENT)
+    noise = not name.endswith("no noise")
     if name.startswith("divergence triangle"):
         return el.DivergenceTriangle(
             el.nets.JointMLPEnergy(
@@ -126,6 +131,7 @@ def learner(name: str) -> el.Method:
             ),
             decoder,
             encoder,
+            noise=noise,
             lr_generator=rate,
             lr_posterior=rate,
         )
@@ -134,7 +140,7 @@ def learner(name: str) -> el.Method:
             el.nets.MLPEnergy(196, (256, 128)),
             decoder,
             encoder,
-            loss="hinge" if name.endswith("hinge") else "difference",
+            noise=noise,
             lr_autoencoder=rate,
         )
     return el.VAE(decoder, encoder, lr=rate)

@@ -41,6 +41,8 @@ UPDATES = {
     "neural-transport": 400,
     "inference": 1600,
     "VAE": 13_000,
+    "triangle": 2500,
+    "bidvl": 2500,
 }
 SETTING = {
     "images": "28 x 28, in [-1, 1]; 60,000",
@@ -63,6 +65,12 @@ SETTING = {
     "inference": "25 steps of 0.08 from N(0, I), tau = 0.3, Adam 1e-3"
     " falling linearly to 0",
     "VAE": "the same decoder and rate, and an encoder 784-512-64",
+    "triangle": "decoder with tau = 0.3 and encoder as in dual-mcmc, whose"
+    " draws have no noise; the energy's convolutions and 32-128, joined,"
+    " 128-1, with spectral norms; weight 1, the paper's sign; batch 32;"
+    " Adam with betas 0 and 0.9, 1e-4 for the energy, 1e-3 falling"
+    " linearly to 0 for the others",
+    "bidvl": "as that, with the energy of the other runs; both weights 1",
     "judged by": f"{JUDGED} draws and as many test images",
 }
 
@@ -253,6 +261,46 @@ def inference(x: Tensor, test: Tensor) -> Iterator[Found]:
     yield fill(g, chain, test, "filled in by the VAE's decoder", seconds)
 
 
+def triangle(x: Tensor, test: Tensor) -> Iterator[Found]:
+    """Draws; then test images again."""
+    method = el.DivergenceTriangle(
+        nets.JointConvEnergy(
+            1, SIZE, 32, (32, 64), stem=16, spectral_norm=True
+        ),
+        decoder(0.3),
+        encoder(),
+        noise=False,
+        lr_generator=falling("triangle", 1e-3),
+        lr_posterior=falling("triangle", 1e-3),
+    )
+    yield from drawn_and_again("triangle", method, x, test)
+
+
+def bidvl(x: Tensor, test: Tensor) -> Iterator[Found]:
+    """The same; then draws, moved by steps on the energy."""
+    method = el.BiDVL(
+        energy(),
+        decoder(0.3),
+        encoder(),
+        noise=False,
+        lr_autoencoder=falling("bidvl", 1e-3),
+    )
+    yield from drawn_and_again("bidvl", method, x, test)
+    chain = COOL.replace(n_steps=15)
+    g = method.generator
+    moved = draws(lambda n: chain(method.energy, g(g.latent(n)).detach()))
+    yield Found("after 15 steps", moved, 0.0)
+
+
+def drawn_and_again(name: str, method, x, test) -> Iterator[Found]:
+    """Draws after training, and test images at the encoder's mean."""
+    seconds = learn(name, method, x, 32)
+    g, q = method.generator, method.posterior
+    yield Found("decoder", decoded(g), seconds)
+    codes = q.mean(test).detach()
+    yield again("test images at the encoder's mean", g, codes, test, 0.0)
+
+
 def fill(g, chain: el.Chain, x: Tensor, title: str, s: float) -> Found:
     """Lower halves that are the mean of ten, decoded at short runs from
     the upper ones. The error is that of the lower ones."""
@@ -275,6 +323,8 @@ RUNS = {
     "dual-mcmc": dual_mcmc,
     "neural-transport": neural_transport,
     "inference": inference,
+    "triangle": triangle,
+    "bidvl": bidvl,
 }
 
 

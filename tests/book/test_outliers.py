@@ -52,7 +52,9 @@ def test_images_made_brighter_have_the_mean_of_the_digits_and_their_own_order_of
     assert torch.equal(before.flatten().argsort(stable=True), after.flatten().argsort(stable=True))
 
 
-@pytest.mark.parametrize("name", ["BiDVL", "BiDVL, hinge", "divergence triangle", "latent prior", "VAE"])
+@pytest.mark.parametrize(
+    "name", ["BiDVL", "BiDVL, hinge", "divergence triangle, no noise", "latent prior", "VAE"]
+)
 def test_a_learner_scores_by_its_own_energy_and_by_its_reconstruction(script, name):
     el.seed(0)
     method, x = script.untrained(name).eval(), torch.rand(5, 1, 8, 8) * 2 - 1
@@ -67,12 +69,19 @@ def test_a_learner_scores_by_its_own_energy_and_by_its_reconstruction(script, na
         elif name == "VAE":
             z = method.posterior.sample(x)[0]
             own = (x - method.generator(z)).square().flatten(1).sum(1) / (2 * 0.3**2) + method.posterior.kl(x)
-        elif name == "divergence triangle":
+        elif name.startswith("divergence triangle"):
             own = method.energy.joint(x, z)
         else:
             own = method.energy(x)
     torch.testing.assert_close(found["reconstruction"], nats)
     torch.testing.assert_close(found["own"], own)
+
+
+@pytest.mark.parametrize("name", ["BiDVL", "BiDVL, hinge", "BiDVL, no noise"])
+def test_learners_are_what_their_names_say(script, name):
+    method = script.untrained(name)
+    assert method.loss == ("hinge" if "hinge" in name else "difference")
+    assert method.noise == ("no noise" not in name)
 
 
 def test_rivals_without_nets_measure_what_they_are_called(script):
