@@ -43,6 +43,7 @@ from ebmlearn.methods import (
     ScoreMatching,
     ShortRunGenerator,
     ShortRunInference,
+    SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
 )
@@ -103,6 +104,7 @@ __all__ = [
     "ShortRunInference",
     "Speed",
     "Stopped",
+    "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
     "adapt_step_size",
