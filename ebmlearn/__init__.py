@@ -27,6 +27,7 @@ from ebmlearn.energy import grad
 from ebmlearn.methods import (
     NCE,
     VAE,
+    BiDVL,
     BiSM,
     Classification,
     CoopNets,
@@ -42,6 +43,7 @@ from ebmlearn.methods import (
     ScoreMatching,
     ShortRunGenerator,
     ShortRunInference,
+    SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
 )
@@ -79,6 +81,7 @@ def __getattr__(name: str) -> ModuleType:
 __all__ = [
     "NCE",
     "VAE",
+    "BiDVL",
     "BiSM",
     "Chain",
     "Classification",
@@ -101,6 +104,7 @@ __all__ = [
     "ShortRunInference",
     "Speed",
     "Stopped",
+    "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
     "adapt_step_size",

@@ -1,5 +1,6 @@
 """Learning methods: one file, one paper."""
 
+from ebmlearn.methods.bidvl import BiDVL
 from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
@@ -16,6 +17,7 @@ from ebmlearn.methods.neural_transport import NeuralTransport
 from ebmlearn.methods.score_matching import ScoreMatching
 from ebmlearn.methods.short_run import ShortRunGenerator
 from ebmlearn.methods.short_run_inference import ShortRunInference
+from ebmlearn.methods.symbol_vector import SymbolVectorCoupling
 from ebmlearn.methods.vae import VAE
 from ebmlearn.methods.vages import VaGES
 from ebmlearn.methods.variational_teaching import VariationalTeaching
@@ -23,6 +25,7 @@ from ebmlearn.methods.variational_teaching import VariationalTeaching
 __all__ = [
     "NCE",
     "VAE",
+    "BiDVL",
     "BiSM",
     "Classification",
     "CoopNets",
@@ -38,6 +41,7 @@ __all__ = [
     "ScoreMatching",
     "ShortRunGenerator",
     "ShortRunInference",
+    "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
 ]

@@ -13,6 +13,7 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     VAE,
+    BiDVL,
     BiSM,
     Classification,
     CoopNets,
@@ -312,6 +313,27 @@ METHODS = {
             n_steps=1,
             n_unrolled=0,
             ema=0.9,
+        ),
+        images(),
+    ),
+    "bi-level doubly variational learning": Case(
+        lambda: BiDVL(
+            MLPEnergy(2, (8,), reference_std=1.0),
+            MLPGenerator(3, (2,), (8,)),
+            GaussianPosterior(nn.Linear(2, 6), 3),
+            lr_autoencoder=inverse(1e-3, 1),
+        ),
+        points(),
+    ),
+    "bi-level doubly variational learning, hinge": Case(
+        lambda: BiDVL(
+            ConvEnergy(1, 8, (4, 8)),
+            ConvGenerator(3, 1, 8, (8, 4)),
+            GaussianPosterior(ConvEncoder(1, 8, 6, (4, 4)), 3),
+            data_weight=0.05,
+            latent_weight=0.1,
+            loss="hinge",
+            noise=False,
         ),
         images(),
     ),

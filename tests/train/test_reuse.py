@@ -123,6 +123,7 @@ ROLES = ("energy", "generator", "flow", "prior", "tilt", "noise", "posterior", "
 OWN = {
     ("variational teaching, conditional", "posterior"),
     ("divergence triangle", "posterior"),
+    ("bi-level doubly variational learning", "posterior"),
     ("dual-MCMC teaching", "posterior"),
     ("VaGES", "posterior"),
     ("VaGES, continuous latents", "posterior"),
