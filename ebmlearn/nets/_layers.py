@@ -113,12 +113,12 @@ class SpectralNorm(nn.Module):
 
     def _norm(self) -> Tensor:
         weight = self.layer.weight.flatten(1)
-        learns = self.training and torch.is_grad_enabled()
         with torch.no_grad():  # products by element are in float32 under autocast
             right = normalize((weight * self.left[:, None]).sum(0), dim=0)
-            if learns:
-                self.left.copy_(normalize((weight * right).sum(1), dim=0))
-        return (weight * right).sum(1).norm()
+        image = (weight * right).sum(1)
+        if self.training and torch.is_grad_enabled():
+            self.left.copy_(normalize(image.detach(), dim=0))
+        return torch.linalg.vector_norm(image)
 
     def forward(self, x: Tensor) -> Tensor:
         norm, bias = self._norm(), self.layer.bias
