@@ -70,3 +70,6 @@ class ConvEnergy(Net):
         check_images(x, self.image_shape)
         energy = self.net(x)
         return softplus(energy) if self.bounded else energy
+
+    def extra_repr(self) -> str:
+        return "bounded=True" if self.bounded else ""

@@ -93,6 +93,7 @@ def test_a_convolutional_energy_has_the_same_two_choices(bounded):
         ConvEnergy(1, 8, (4, 8), stem=3),
         ConvEnergy(1, 8, (4, 8), stem=3, spectral_norm=True, bounded=bounded),
     )
+    assert ("bounded=True" in repr(net)) is bounded  # a run that goes on must have the same
     layers = [m.layer for m in net.net if isinstance(m, SpectralNorm)]
     assert len(layers) == 4 and sum(map(len, (m.weight for m in layers))) == 3 + 4 + 8 + 1
     for mine, other in zip(layers, (m for m in plain.net if hasattr(m, "weight")), strict=True):
