@@ -9,8 +9,10 @@ source beside it.
 ``--set lr_energy=1e-4 --set chain.n_steps=60``; in Python, `Recipe.with_settings` does. They are recorded in
 ``run.json``, and hold for whatever is done with the run. A run that goes on keeps them, but for learning
 rates, which may be given anew. A recipe that learns classes from a few labels has ``labels.per_class`` among
-them; with ``--data FOLDER`` the sub-folders are the classes. Nets are code: to have others, copy the recipe to a file of your own, and name
-it ``FILE.py:NAME`` in place of a name::
+them; with ``--data FOLDER`` the sub-folders are the classes.
+
+Nets are code: to have others, copy the recipe to a file of your own, and name it ``FILE.py:NAME`` in place of
+a name::
 
     # my_recipes.py: python -m ebmlearn train my_recipes.py:mine --out runs/a
     def mine(*, smoke=False):

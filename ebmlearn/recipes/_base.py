@@ -49,10 +49,10 @@ def _attribute(value: Any) -> str | None:
 
 
 class Streams(NamedTuple):
-    """What `ebmlearn.fit` takes, and what became of the labels.
+    """What `ebmlearn.train.fit` takes, and what became of the labels.
 
     Attributes:
-        data, batch_size: Of `ebmlearn.fit`.
+        data, batch_size: Of `ebmlearn.train.fit`.
         n_classes: Classes of the labels; None without.
         labelled: Indices of the images whose labels are used, ``(n,)``; None without.
     """
@@ -72,7 +72,7 @@ class Labels:
             and the method finds clusters.
         batch_size: Labelled images in a batch, over all ranks.
         seed: Of the choice.
-        attribute: Which of `ebmlearn.data.CELEBA_ATTRIBUTES` is the class; None: each image has one class.
+        attribute: Which of ``ebmlearn.data.CELEBA_ATTRIBUTES`` is the class; None: each image has one class.
         n_classes: Classes of the recipe's own data.
     """
 
@@ -269,8 +269,8 @@ class Recipe:
         return y, SOURCES[data].n_classes if data in SOURCES else int(y.max()) + 1
 
     def streams(self, images: Images, data: str | None = None) -> Streams:
-        """What `ebmlearn.fit` takes: the images; where it learns from labels, with a second stream of some of
-        them and their classes.
+        """What `ebmlearn.train.fit` takes: the images; where it learns from labels, with a second stream
+        of some of them and their classes.
 
         Args:
             images: Of `Recipe.load`.

@@ -7,6 +7,7 @@ negatives; the first images of a folder of outliers, which are of one class.
 
 import json
 import re
+import subprocess
 import sys
 from collections import namedtuple
 
@@ -21,7 +22,7 @@ from ebmlearn import data
 from ebmlearn.commands import _results, _train
 from ebmlearn.methods import BiDVL
 from ebmlearn.recipes import RECIPES
-from ebmlearn.train import checksum, load
+from ebmlearn.train import checkpoint, checksum, load
 
 OPTIONS = ["--smoke", "--criterion", "0", "--every", "2", "--steps", "2"]
 SYMBOLS = ["train", "symbol-vector-mnist", *OPTIONS]
@@ -207,3 +208,27 @@ def test_what_cannot_tell_outliers_says_so(out, fails, monkeypatch):
     message = fails("evaluate", out, *PIXELS, "--outliers", "mnist")
     assert "--outliers needs scikit-learn" in message and "pip install 'ebmlearn[data]'" in message
     assert not (out / "evaluation.json").exists()
+
+
+def test_show_says_how_many_labels(capsys):
+    assert call("show", "symbol-vector-celeba64", "--set", "labels.per_class=30") == 0
+    printed = capsys.readouterr().out
+    assert "labels    30 of each class by Smiling, 200 in a batch\n" in printed
+    assert re.search(r"  labels.per_class +30   \(not 100\)\n  labels.batch_size +200\n", printed)
+    assert call("show", "bidvl-mnist") == 0
+    assert "\nlabels " not in capsys.readouterr().out
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("processes")
+def test_two_ranks_share_both_streams(out):
+    """Each has half of either batch, and a second session goes on from what both saved."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "ebmlearn"]
+    for steps, more in (("2", []), ("4", ["--resume"])):
+        command = [*torchrun, *SYMBOLS[:-1], steps, "--out", str(out), *more]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("256 images (1, 16, 16) of mnist, 40 with labels") == 1
+    first, second = (checkpoint.load(out / f"checkpoint-00000004{rank}.pt") for rank in ("", "-rank1"))
+    weights = [{k: v for k, v in c["method"].items() if isinstance(v, torch.Tensor)} for c in (first, second)]
+    assert weights[0] and all(torch.equal(v, weights[1][k]) for k, v in weights[0].items())
