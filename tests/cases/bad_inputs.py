@@ -485,6 +485,10 @@ for _f in (latent.log_prob, latent.posterior):
         "x: nan": "posterior is NaN"}, x=NO_TENSOR | {"2 coordinates": X, "empty": V[:0], "nan": V * NAN,
         "one": V[0]}, generator=NO_GENERATOR, grid=NO_GRID | {"of the line": exact.Grid((-5, 5), 6, dim=1)},
         prior=without(TABLES, "None"))
+row(latent.elbo, {"x": V, "generator": GEN, "encoder": posteriors.GaussianPosterior(nn.Linear(3, 4), 2),
+    "n": 8}, x=NO_TENSOR | {"2 of 3": X, "empty": V[:0]}, generator=NO_GENERATOR, encoder=POSTERIOR |
+    {"3 latents": posteriors.GaussianPosterior(nn.Linear(3, 6), 3)},
+    n=COUNT | {"3": 3})
 MASSES = latent.posterior(V, GEN, GRID)
 row(latent.moments, {"masses": MASSES, "grid": GRID}, masses={"an array": MASSES.numpy(), "one": MASSES[0],
     "of another grid": MASSES[:, :7], "integers": MASSES.long()}, grid=NO_GRID)
@@ -613,7 +617,8 @@ row(nets.LinearEnergy, {"features": lambda x: x}, call=lambda features: nets.Lin
 CONV = {"channels": 1, "size": 8, "widths": (4, 4)}
 CONV_WRONG = {"channels": COUNT, "size": COUNT | {"1": 1}, "widths": without(SIZES, "None"),
     "activation": ACTIVATION}
-row(nets.ConvEnergy, CONV, stem=COUNT_OR_NONE, **CONV_WRONG)
+NO_FLAG = {"2": 2, "a string": "yes", "None": None}
+row(nets.ConvEnergy, CONV, stem=COUNT_OR_NONE, spectral_norm=NO_FLAG, bounded=NO_FLAG, **CONV_WRONG)
 row(nets.NonLocalEnergy, CONV, hidden=COUNT, **CONV_WRONG)
 row(nets.ResidualFeatures, CONV, n_blocks=COUNT, **CONV_WRONG)
 row(nets.ConvEncoder, CONV | {"n_out": 4}, n_out=COUNT, **(CONV_WRONG | {"size": COUNT}))
@@ -664,6 +669,24 @@ row((nets.EBLVM, nets.JointNet), {"energy": nets.MLPEnergy(2, (4,)), "generator"
 row(nets.CouplingEBLVM, {"features": nn.Linear(2, 4), "n_features": 4, "event_shape": (2,), "latent_dim": 3,
     "width": 4}, features=MODULE, n_features=COUNT, event_shape=SIZES, latent_dim=COUNT, width=COUNT,
     reference_std=POSITIVE)
+JOINT = {"latent_dim": 3, "widths": (4,), "latent_widths": (3,), "joint_widths": (4,)}
+FLAGS = {"spectral_norm": NO_FLAG, "bounded": NO_FLAG, "reference_std": POSITIVE_OR_NONE, "latent_dim": COUNT,
+    "activation": ACTIVATION, "joint_widths": SIZES}
+row(nets.JointMLPEnergy, JOINT | {"event_shape": (2,)}, event_shape=SIZES, widths=SIZES, **FLAGS)
+row(nets.JointConvEnergy, JOINT | {"channels": 1, "size": 8}, channels=COUNT, size=COUNT | {"1": 1},
+    widths=SIZES, **FLAGS)
+row(nets.JointMLPEnergy, {"v": X, "h": x_of(8, 3)}, call=nets.JointMLPEnergy((2,), 3, (4,)).joint,
+    called="JointMLPEnergy.joint", v=NO_TENSOR | {"3 of 2": x_of(8, 3)}, h=NO_TENSOR | {"7 of 8": x_of(7, 3),
+    "2 of 3": X})
+SYMBOLS = {"latent_dim": 2, "n_symbols": 3, "widths": (4,)}
+row(nets.SymbolEnergy, SYMBOLS, latent_dim=COUNT, n_symbols=COUNT | {"1": 1}, widths=without(SIZES, "None"),
+    activation=ACTIVATION, reference_std=POSITIVE_OR_NONE)
+SYMBOL = nets.SymbolEnergy(**SYMBOLS)
+row(nets.SymbolEnergy, {"z": X}, call=SYMBOL.logits, called="SymbolEnergy.logits", z=NO_TENSOR |
+    {"3 of 2": x_of(8, 3)})
+row(nets.SymbolEnergy, {"y": torch.zeros(8).long()}, call=lambda y: SYMBOL.given(y)(X),
+    called="SymbolEnergy.given", y={"floats": torch.zeros(8), "3": torch.full((8,), 3), "-1": torch.full((8,),
+    -1), "7 of 8": torch.zeros(7).long(), "a number": 1, "a list": [0] * 8, "one-hot": torch.eye(8).long()})
 row((nets.RealNVP, nets.Flow), {"event_shape": (2,), "n_layers": 2, "width": 4}, event_shape=SIZES |
     {"1 element": (1,)}, n_layers=COUNT | {"3": 3}, width=COUNT, max_log_scale=POSITIVE)
 row(nets.Glow, {"channels": 1, "size": 4, "n_levels": 1, "n_steps": 1, "width": 4}, channels=COUNT, size=COUNT
@@ -740,12 +763,18 @@ METHODS: dict[Any, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {el.Exact
     "start": sample.NoiseStart(), "chain": CHAIN}, {"chain": THING}),
     el.ShortRunInference: ({"generator": PLANE, "chain": CHAIN}, {"generator": THING, "chain": THING,
     "entropy": {"misspelt": "gauss"}, "n_tune": {"0": 0}}), el.LatentPrior: ({"prior": NET,
-    "generator": PLANE}, {"prior": MODULE, "generator": THING}), el.DualMCMC: ({"energy": NET,
+    "generator": PLANE}, {"prior": MODULE, "generator": THING}), el.DivergenceTriangle: ({"energy":
+    nets.JointMLPEnergy((2,), 2, (4,)), "generator": PLANE, "posterior": CODES}, {"energy": MODULE,
+    "generator": THING, "posterior": THING, "weight": {"-1": -1.0, "nan": NAN}, "encoder_sign": {"misspelt":
+    "papers"}, "noise": {"a number": 0.3}}), el.DualMCMC: ({"energy": NET,
     "generator": PLANE, "posterior": CODES, "chain": CHAIN, "latent_chain": CHAIN}, {"energy": MODULE,
     "generator": THING, "n_x_chains": {"0": 0}}), el.FlowContrastive: ({"energy": NET,
     "flow": nets.RealNVP((2,), 2, 4)}, {"energy": MODULE, "flow": THING, "threshold": {"2": 2.0, "nan": NAN},
     "warmup": {"-1": -1}}), el.NeuralTransport: ({"tilt": NET, "flow": nets.RealNVP((2,), 2, 4),
     "start": sample.NoiseStart(), "chain": CHAIN}, {"tilt": MODULE, "flow": THING}),
+    el.SymbolVectorCoupling: ({"prior": SYMBOL, "generator": PLANE, "posterior": CODES,
+    "prior_chain": CHAIN}, {"prior": MODULE, "generator": THING, "posterior": THING, "prior_chain": NO_CHAIN,
+    "label_weight": {"-1": -1.0, "nan": NAN, "None": None}, "information_weight": {"-1": -1.0, "nan": NAN}}),
     el.VAE: ({"generator": PLANE, "posterior": CODES}, {"generator": THING, "posterior": THING}),
     el.VariationalTeaching: ({"energy": NET, "generator": PLANE, "posterior": CODES, "chain": CHAIN},
     {"energy": MODULE, "kl_weight": {"-1": -1.0, "nan": NAN}}), el.BiSM: ({"energy": energy.GRBM(2, 3),
@@ -877,6 +906,13 @@ row(("data.from_hub",), {}, call=lambda **k: k and el.data.from_hub(**({"repo": 
     | k)), called="from_hub", says={"repo": "repo is", "split": "split is", "config": "config is"},
     repo={"a path": "../../etc", "a number": 3, "None": None, "a space": "a b/c"}, split={"a path": "../x",
     "None": None}, config={"a path": "../x"}, **PICTURE_SETTINGS)
+row(("data.labelled",), {"y": [0, 1, 0, 1], "per_class": 1}, call=lambda **k: el.data.labelled(**k),
+    called="labelled", says={"y": "^y: |^y hold|^y has shape|examples of y",
+    "n_classes": "n_classes|from 0 to 0|class 2 has none"}, y={"None": None, "one missing": [0, 2],
+    "negative": [0, -1], "fractions": [0, 0.5], "two axes": [[0, 1]], "empty": [], "strings": ["a"],
+    "nan": [0.0, NAN]}, per_class={"0": 0, "-1": -1, "1.5": 1.5, "True": True, "too many": 3, "None": None},
+    seed={"-1": -1, "0.5": 0.5, "2**32": 2**32, "None": None}, n_classes={"0": 0, "too few": 1, "too many": 3,
+    "1.5": 1.5})
 for _what in (el.pretrained.load, el.pretrained.about):
     row(_what, {"name": "digits"}, says={"name": "no pretrained energy"}, name={"misspelt": "digit",
         "another": "imagenet", "None": None, "a number": 3})
@@ -929,7 +965,7 @@ NOT_CALLED: dict[str, str] = {
                 "sample.LangevinParts",
                 "sample.State",
             ),
-            *("data.Images", "data.Text", "recipes.Recipe"),
+            *("data.Images", "data.Text", "recipes.Labels", "recipes.Recipe", "recipes.Streams"),
         ),
         "a tuple of results, which nobody makes by hand; or a recipe, checked by what uses it",
     ),
