@@ -394,6 +394,14 @@ CASES: dict[str, Case] = {
             (1.52, r"is one number, expected numbers of shape \(3,\)"),
         ],
     ),
+    "ex-14-cold": Case(
+        lambda: printed("ex-14-cold", "theory ([0-9.]+)")[0],
+        [
+            (0.1516, "standard deviation"),
+            (0.1518, "the noise is still in it|standard deviation"),
+            (0.125, "exact"),
+        ],
+    ),
     "ex-16-rest": Case(
         lambda: printed("ex-16-rest", *(rf"c = {c}: ([0-9.]+)" for c in (" 1", " 0", "-1"))),
         [
@@ -417,14 +425,6 @@ CASES: dict[str, Case] = {
             (0.0, "for an energy that is given"),
             (0.3, "the other side pulls to a point"),
             (0.09, "the length of a standard normal"),
-        ],
-    ),
-    "ex-14-cold": Case(
-        lambda: printed("ex-14-cold", "theory ([0-9.]+)")[0],
-        [
-            (0.1516, "standard deviation"),
-            (0.1518, "the noise is still in it|standard deviation"),
-            (0.125, "exact"),
         ],
     ),
     "ex-17-half": Case(
