@@ -37,8 +37,6 @@ def test_the_stored_table_says_how_each_run_was_made_and_has_its_picture(script)
         "neural-transport",
         "inference",
         "symbols",
-        "triangle",
-        "bidvl",
     ],
 )
 def test_a_run_makes_as_many_images_as_its_stored_table_says_under_the_same_names(script, monkeypatch, name):
