@@ -26,6 +26,7 @@ from ebmlearn.methods import (
     BiSM,
     Classification,
     CoopNets,
+    DivergenceTriangle,
     DualMCMC,
     EnergyDiscrepancy,
     ExactLikelihood,
@@ -39,7 +40,15 @@ from ebmlearn.methods import (
     VaGES,
     VariationalTeaching,
 )
-from ebmlearn.nets import EBLVM, Classifier, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP
+from ebmlearn.nets import (
+    EBLVM,
+    Classifier,
+    ConvEnergy,
+    ConvGenerator,
+    JointConvEnergy,
+    MLPEnergy,
+    RealNVP,
+)
 from ebmlearn.objectives import (
     denoising_score_matching,
     multiscale_denoising,
@@ -137,6 +146,12 @@ def cases() -> dict[str, Case]:
             ShortRunInference(generator(), chain=LATENT_CHAIN, n_chains=64), N_STEPS
         ),
         "variational auto-encoder": of_generator(VAE(generator(), posterior())),
+        "divergence triangle": of_joint(
+            DivergenceTriangle(
+                JointConvEnergy(1, 28, N_LATENTS, spectral_norm=True), generator(), posterior()
+            ),
+            0,
+        ),
         "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),
         "denoising score matching": of_energy(ScoreMatching(energy(), denoising)),
         "multi-scale denoising": of_energy(
