@@ -1,7 +1,7 @@
 """Anomaly detection on MNIST: anomaly_mnist.json of chapters 14, 16, 19.
 
     python book/anomaly_mnist.py       what the file lacks; all of it takes
-                                       25 minutes of one core
+                                       28 minutes of one core
     python book/anomaly_mnist.py 9 0   digit 9, seed 0: printed, not stored
 
 Protocol, that of the code of arXiv:2310.03218, which follows the paper on

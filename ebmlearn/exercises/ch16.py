@@ -20,7 +20,10 @@ def rest(answer: Any) -> None:
         (right[::-1], "is the paper's sign the one that makes q narrow?"),
         (rests(weight, 0.5), "those are deviations; the exercise asks for variances"),
         (rests(1.0), "that is for equal weights; here the first side counts more"),
-        ([weight / (weight - c) * variance for c in (1, 0, -1)], "upside down: does the paper's sign widen q?"),
+        (
+            [weight / (weight - c) * variance for c in (1, 0, -1)],
+            "upside down: does the paper's sign widen q?",
+        ),
         ([variance] * 3, "that is the exact posterior's, which one of the three has"),
     ]
     signs = ["the paper's sign", "without the energy", "the cooperative sign"]

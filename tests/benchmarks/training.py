@@ -26,6 +26,7 @@ from ebmlearn.methods import (
     BiSM,
     Classification,
     CoopNets,
+    DivergenceTriangle,
     DualMCMC,
     EnergyDiscrepancy,
     ExactLikelihood,
@@ -40,7 +41,16 @@ from ebmlearn.methods import (
     VaGES,
     VariationalTeaching,
 )
-from ebmlearn.nets import EBLVM, Classifier, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP, SymbolEnergy
+from ebmlearn.nets import (
+    EBLVM,
+    Classifier,
+    ConvEnergy,
+    ConvGenerator,
+    JointConvEnergy,
+    MLPEnergy,
+    RealNVP,
+    SymbolEnergy,
+)
 from ebmlearn.objectives import (
     denoising_score_matching,
     multiscale_denoising,
@@ -148,6 +158,12 @@ def cases() -> dict[str, Case]:
             N_STEPS,
         ),
         "variational auto-encoder": of_generator(VAE(generator(), posterior())),
+        "divergence triangle": of_joint(
+            DivergenceTriangle(
+                JointConvEnergy(1, 28, N_LATENTS, spectral_norm=True), generator(), posterior()
+            ),
+            0,
+        ),
         "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),
         "denoising score matching": of_energy(ScoreMatching(energy(), denoising)),
         "multi-scale denoising": of_energy(

@@ -73,12 +73,11 @@ def test_the_stored_table_is_whole_and_says_how_it_was_made(script):
             assert found[r["learner"], score][place].item() == pytest.approx(value)
 
 
-@pytest.mark.parametrize(
-    "name", ["divergence triangle", "divergence triangle, no noise", "BiDVL", "BiDVL, no noise"]
-)
-def test_later_learners_have_their_own_energy_beside_the_scores_of_the_vae(script, name, noise):
+@pytest.mark.parametrize("rest", ["", ", no noise"])
+@pytest.mark.parametrize("name", ["divergence triangle", "BiDVL"])
+def test_later_learners_have_their_own_energy_beside_the_scores_of_the_vae(script, name, rest):
     el.seed(0)
-    method, x = script.learner(name + noise).eval(), torch.rand(5, 1, 14, 14) * 2 - 1
+    method, x = script.learner(name + rest).eval(), torch.rand(5, 1, 14, 14) * 2 - 1
     el.seed(1)
     found = script.scores(method, x)
     el.seed(1)
@@ -89,7 +88,7 @@ def test_later_learners_have_their_own_energy_beside_the_scores_of_the_vae(scrip
         torch.testing.assert_close(found["joint"], nats + z.square().sum(1) / 2)
         torch.testing.assert_close(found["minus ELBO"], nats + method.posterior.kl(x))
     torch.testing.assert_close(found["energy"], energy)
-    assert method.noise == (not noise)
+    assert method.noise == (not rest)
 
 
 def test_the_later_table_is_whole_and_leaves_that_of_chapter_14_alone(script):

@@ -406,31 +406,6 @@ CASES: dict[str, Case] = {
             (1.52, r"is one number, expected numbers of shape \(3,\)"),
         ],
     ),
-    "ex-16-rest": Case(
-        lambda: printed("ex-16-rest", *(rf"c = {c}: ([0-9.]+)" for c in (" 1", " 0", "-1"))),
-        [
-            ([0.2667, 0.2, 0.1333], "the one that makes q narrow"),
-            ([0.3, 0.2, 0.15], "upside down"),
-            ([0.2, 0.2, 0.2], "the exact posterior's"),
-            ([0.1333, 0.2, 0.3], "off: the cooperative sign"),
-        ],
-    ),
-    "ex-16-generator": Case(
-        lambda: lambda a, kappa: kappa / a,
-        [
-            (lambda a, kappa: kappa, "x has another"),
-            (lambda a, kappa: a / kappa, "upside down"),
-            (lambda a, kappa: -kappa / a, "the sign is reversed"),
-        ],
-    ),
-    "ex-16-critic": Case(
-        lambda: printed("ex-16-critic", "s = ([0-9.]+)")[0],
-        [
-            (0.0, "for an energy that is given"),
-            (0.3, "the other side pulls to a point"),
-            (0.09, "the length of a standard normal"),
-        ],
-    ),
     "ex-14-cold": Case(
         lambda: printed("ex-14-cold", "theory ([0-9.]+)")[0],
         [
@@ -462,6 +437,31 @@ CASES: dict[str, Case] = {
             (bayes_of(0.0, True), "the noise of x is missing"),
             (bayes_of(0.49, False), "the symbols are not equally frequent"),
             (lambda x: x, "shape"),
+        ],
+    ),
+    "ex-16-rest": Case(
+        lambda: printed("ex-16-rest", *(rf"c = {c}: ([0-9.]+)" for c in (" 1", " 0", "-1"))),
+        [
+            ([0.2667, 0.2, 0.1333], "the one that makes q narrow"),
+            ([0.3, 0.2, 0.15], "upside down"),
+            ([0.2, 0.2, 0.2], "the exact posterior's"),
+            ([0.1333, 0.2, 0.3], "off: the cooperative sign"),
+        ],
+    ),
+    "ex-16-generator": Case(
+        lambda: lambda a, kappa: kappa / a,
+        [
+            (lambda a, kappa: kappa, "x has another"),
+            (lambda a, kappa: a / kappa, "upside down"),
+            (lambda a, kappa: -kappa / a, "the sign is reversed"),
+        ],
+    ),
+    "ex-16-critic": Case(
+        lambda: printed("ex-16-critic", "s = ([0-9.]+)")[0],
+        [
+            (0.0, "for an energy that is given"),
+            (0.3, "the other side pulls to a point"),
+            (0.09, "the length of a standard normal"),
         ],
     ),
     "ex-17-half": Case(

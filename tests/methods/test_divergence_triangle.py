@@ -18,13 +18,13 @@ from torch import nn
 
 from ebmlearn import seed
 from ebmlearn.methods import VAE, DivergenceTriangle
-from ebmlearn.methods.divergence_triangle import SIGNS
 from ebmlearn.nets import JointMLPEnergy, JointNet, MLPGenerator
 from ebmlearn.posteriors import GaussianPosterior
 from ebmlearn.train import fit
 
 V, TAU = 1.7, 0.6
 NAMES = ("energy", "generator", "posterior")
+SIGNS = {"paper": -1, "cooperative": 1, "none": 0}
 
 
 class Quadratic(JointNet):
@@ -144,8 +144,8 @@ def slope_in_log_std(log_s, energy=(0.0, 0.0, 0.0), **settings):
 
 @pytest.mark.parametrize("log_s", [1.0, 0.0, -2.0, -10.0])
 def test_at_weight_one_the_entropies_cancel(log_s):
-    """The slope in log s is that of the mean energy alone, s² times a curvature: no constant pushes back when s is
-    small."""
+    """The slope in log s is that of the mean energy alone, s² times a curvature: no constant pushes back
+    when s is small."""
     s2, curvature = math.exp(2 * log_s), 0.9**2 / TAU**2 + 1
     assert slope_in_log_std(log_s) == pytest.approx(s2 * curvature, rel=1e-6)
     bent = slope_in_log_std(log_s, (0.0, 0.0, 0.4))
