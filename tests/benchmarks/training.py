@@ -23,6 +23,7 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     VAE,
+    BiDVL,
     BiSM,
     Classification,
     CoopNets,
@@ -137,6 +138,7 @@ def cases() -> dict[str, Case]:
             ShortRunInference(generator(), chain=LATENT_CHAIN, n_chains=64), N_STEPS
         ),
         "variational auto-encoder": of_generator(VAE(generator(), posterior())),
+        "bi-level doubly variational learning": of_energy(BiDVL(energy(), generator(), posterior())),
         "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),
         "denoising score matching": of_energy(ScoreMatching(energy(), denoising)),
         "multi-scale denoising": of_energy(
