@@ -4,6 +4,7 @@ from ebmlearn.methods.bidvl import BiDVL
 from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
+from ebmlearn.methods.divergence_triangle import DivergenceTriangle
 from ebmlearn.methods.dual_mcmc import DualMCMC
 from ebmlearn.methods.energy_discrepancy import EnergyDiscrepancy
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
@@ -16,6 +17,7 @@ from ebmlearn.methods.neural_transport import NeuralTransport
 from ebmlearn.methods.score_matching import ScoreMatching
 from ebmlearn.methods.short_run import ShortRunGenerator
 from ebmlearn.methods.short_run_inference import ShortRunInference
+from ebmlearn.methods.symbol_vector import SymbolVectorCoupling
 from ebmlearn.methods.vae import VAE
 from ebmlearn.methods.vages import VaGES
 from ebmlearn.methods.variational_teaching import VariationalTeaching
@@ -27,6 +29,7 @@ __all__ = [
     "BiSM",
     "Classification",
     "CoopNets",
+    "DivergenceTriangle",
     "DualMCMC",
     "EnergyDiscrepancy",
     "ExactLikelihood",
@@ -38,6 +41,7 @@ __all__ = [
     "ScoreMatching",
     "ShortRunGenerator",
     "ShortRunInference",
+    "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
 ]

@@ -12,10 +12,12 @@ from ebmlearn.nets.encoder import ConvEncoder
 from ebmlearn.nets.flow import Flow, RealNVP
 from ebmlearn.nets.generator import GaussianGenerator, Generator, MLPGenerator
 from ebmlearn.nets.glow import Glow
+from ebmlearn.nets.joint import JointConvEnergy, JointMLPEnergy
 from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.nets.residual import ResidualFeatures
+from ebmlearn.nets.symbol import SymbolEnergy
 from ebmlearn.nets.text import TextGenerator
 from ebmlearn.nets.zuko import ZukoFlow
 
@@ -34,6 +36,8 @@ __all__ = [
     "GaussianGenerator",
     "Generator",
     "Glow",
+    "JointConvEnergy",
+    "JointMLPEnergy",
     "JointNet",
     "LadderGenerator",
     "LinearEnergy",
@@ -42,6 +46,7 @@ __all__ = [
     "NonLocalEnergy",
     "RealNVP",
     "ResidualFeatures",
+    "SymbolEnergy",
     "TextGenerator",
     "ZukoFlow",
     "beside",

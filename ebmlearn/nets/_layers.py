@@ -6,6 +6,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import normalize
 
 from ebmlearn import check
 
@@ -84,3 +86,32 @@ class Readout(nn.Linear):
             return super().forward(x).squeeze(1)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.to(self.weight.dtype)).squeeze(1)
+
+
+class SpectralNorm(nn.Module):
+    """A linear layer or a convolution whose weights are divided by their largest singular value (Miyato et
+    al. 2018, arXiv:1802.05957). The weights count as a matrix with a row for each output.
+
+    The value is estimated by power iteration, one more at each call in training mode. No gradient flows
+    through the singular vectors. That of torch cannot be pickled, and under autocast estimates in bfloat16.
+    """
+
+    left: Tensor
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("left", torch.randn(len(layer.weight)))
+        for _ in range(15):
+            self._norm()
+
+    def _norm(self) -> Tensor:
+        weight = self.layer.weight.flatten(1)
+        with torch.no_grad():  # products by element are in float32 under autocast
+            right = normalize((weight * self.left[:, None]).sum(0), dim=0)
+            if self.training:
+                self.left.copy_(normalize((weight * right).sum(1), dim=0))
+        return (weight * right).sum(1).norm()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional_call(self.layer, {"weight": self.layer.weight / self._norm()}, x)

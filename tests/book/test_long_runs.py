@@ -29,19 +29,32 @@ def test_the_stored_table_says_how_each_run_was_made_and_has_its_picture(script)
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["short-run", "coopnets", "variational-teaching", "dual-mcmc", "neural-transport", "inference"],
+    [
+        "short-run",
+        "coopnets",
+        "variational-teaching",
+        "dual-mcmc",
+        "neural-transport",
+        "inference",
+        "symbols",
+        "triangle",
+        "bidvl",
+    ],
 )
 def test_a_run_makes_as_many_images_as_its_stored_table_says_under_the_same_names(script, monkeypatch, name):
     """With two updates and few draws."""
     monkeypatch.setattr(script, "UPDATES", dict.fromkeys(script.UPDATES, 2))
     monkeypatch.setattr(script, "JUDGED", 20)
     monkeypatch.setattr(script, "LONG", 3)
+    monkeypatch.setattr(script, "answers", lambda *n: [torch.arange(k) % 10 for k in n])
     x = torch.rand(200, 1, 28, 28) * 2 - 1
     made = list(script.RUNS[name](x, x[:20]))
     assert all(torch.isfinite(one.images).all() and one.images.shape[1:] == x.shape[1:] for one in made)
     rows = script.stored()["runs"][name]["rows"][1:]
     assert [one.title for one in made] == [row["images"] for row in rows]
     assert [one.error is None for one in made] == ["squared error" not in row for row in rows]
+    assert [one.asked is None for one in made] == ["as asked" not in row for row in rows]
+    assert [one.accuracy is None for one in made] == ["accuracy" not in row for row in rows]
 
 
 def test_lower_halves_are_filled_in_from_the_upper_ones_and_judged_alone(script):

@@ -44,6 +44,14 @@ NETS = {
         lambda: nets.CouplingEBLVM(nets.ResidualFeatures(1, 8, (4, 4, 8), 1), 32, (1, 8, 8), 3, 16),
         (torch.randn(5, 67),),
     ),
+    "JointMLPEnergy": (
+        lambda: nets.JointMLPEnergy((2,), 3, (8,), spectral_norm=True, bounded=True, reference_std=2.0),
+        (torch.randn(5, 5),),
+    ),
+    "JointConvEnergy": (
+        lambda: nets.JointConvEnergy(1, 8, 3, (4, 8), stem=3, activation=leaky, spectral_norm=True),
+        (torch.randn(5, 67),),
+    ),
     "MLPGenerator": (lambda: nets.MLPGenerator(3, (2,), (8,), bounded=True), (codes,)),
     "ConvGenerator": (lambda: nets.ConvGenerator(3, 1, 8, (8, 4)), (codes,)),
     "LadderGenerator": (lambda: nets.LadderGenerator((1, 2), (1, 8, 8), 8), (codes,)),
@@ -114,6 +122,7 @@ ROLES = ("energy", "generator", "flow", "prior", "tilt", "noise", "posterior", "
 # plain modules of torch, or made of one
 OWN = {
     ("variational teaching, conditional", "posterior"),
+    ("divergence triangle", "posterior"),
     ("bi-level doubly variational learning", "posterior"),
     ("dual-MCMC teaching", "posterior"),
     ("VaGES", "posterior"),
