@@ -752,7 +752,8 @@ METHODS: dict[Any, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {el.Exact
     "generator": PLANE, "posterior": CODES}, {"energy": MODULE, "generator": THING, "posterior": THING,
     "data_weight": {"-1": -1.0, "nan": NAN}, "latent_weight": {"-1": -1.0, "nan": NAN}, "latent_std":
     {"0": 0.0, "nan": NAN}, "loss": {"misspelt": "hinges"}, "noise": {"a number": 0.3}}),
-    el.BiSM: ({"energy": energy.GRBM(2, 3), "posterior": BINARY, "objective": DSM}, {"energy": MODULE, "posterior": THING, "n_steps": {"-1": -1},
+    el.BiSM: ({"energy": energy.GRBM(2, 3), "posterior": BINARY, "objective": DSM}, {"energy": MODULE,
+    "posterior": THING, "n_steps": {"-1": -1},
     "n_unrolled": {"-1": -1}}), el.VaGES: ({"energy": energy.GRBM(2, 3), "posterior": BINARY,
     "objective": DSM}, {"energy": MODULE, "posterior": THING, "n_samples": {"1": 1, "0": 0},
     "n_steps": {"-1": -1}}), el.FisherCritic: ({"energy": standard, "critic": nn.Linear(2, 2)},
