@@ -23,6 +23,7 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     VAE,
+    BiDVL,
     BiSM,
     Classification,
     CoopNets,
@@ -164,6 +165,7 @@ def cases() -> dict[str, Case]:
             ),
             0,
         ),
+        "bi-level doubly variational learning": of_energy(BiDVL(energy(), generator(), posterior())),
         "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),
         "denoising score matching": of_energy(ScoreMatching(energy(), denoising)),
         "multi-scale denoising": of_energy(

@@ -498,6 +498,25 @@ CASES: dict[str, Case] = {
             (lambda d, w: third(d, torch.full_like(w, 1 / len(w))), "are the weights used"),
         ],
     ),
+    "ex-19-scale": Case(
+        lambda: 0.5 * sqrt(2 / 1.5),
+        [
+            (0.5 / sqrt(1.5), "that is right for κ = 1"),
+            (0.5 / sqrt(3.0), "a larger weight asks for a larger scale"),
+            (1.0 / sqrt(1.5), "the share has the square of ς"),
+            (1 / 3, "that is ς²"),
+            (0.5 * sqrt(2), "τ is the width of x given h"),
+        ],
+    ),
+    "ex-19-bound": Case(
+        lambda: math.log(2) - 3 / 8,
+        [
+            (3 / 8 - math.log(2), "a loss is positive"),
+            (1.5 - math.log(2), "the other way round"),
+            (math.log(2), "so do the mean squares"),
+            (2 * math.log(2) - 0.75, "there is one latent"),
+        ],
+    ),
     "ex-22-nat": Case(
         lambda: printed("ex-22-nat", r"bfloat16 to ([0-9,]+)", r"float16  to ([0-9,]+)"),
         [
