@@ -41,6 +41,7 @@ from ebmlearn.methods import (
     ScoreMatching,
     ShortRunGenerator,
     ShortRunInference,
+    SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
 )
@@ -99,6 +100,7 @@ __all__ = [
     "ShortRunInference",
     "Speed",
     "Stopped",
+    "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
     "adapt_step_size",

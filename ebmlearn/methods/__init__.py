@@ -15,6 +15,7 @@ from ebmlearn.methods.neural_transport import NeuralTransport
 from ebmlearn.methods.score_matching import ScoreMatching
 from ebmlearn.methods.short_run import ShortRunGenerator
 from ebmlearn.methods.short_run_inference import ShortRunInference
+from ebmlearn.methods.symbol_vector import SymbolVectorCoupling
 from ebmlearn.methods.vae import VAE
 from ebmlearn.methods.vages import VaGES
 from ebmlearn.methods.variational_teaching import VariationalTeaching
@@ -36,6 +37,7 @@ __all__ = [
     "ScoreMatching",
     "ShortRunGenerator",
     "ShortRunInference",
+    "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
 ]

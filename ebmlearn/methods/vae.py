@@ -78,14 +78,14 @@ class VAE(Method):
         }
 
 
-def check_latents(generator: Any, posterior: Any) -> None:
-    """Refuse a generator and a posterior whose latents differ in number.
+def check_latents(generator: Any, other: Any, name: str = "posterior") -> None:
+    """Refuse a generator and a posterior, or what ``name`` says, whose latents differ in number.
 
     Raises:
         ValueError: If they do.
     """
-    if generator.latent_dim != posterior.latent_dim:
+    if generator.latent_dim != other.latent_dim:
         raise ValueError(
-            f"the generator has {generator.latent_dim} latents, the posterior {posterior.latent_dim}; "
+            f"the generator has {generator.latent_dim} latents, the {name} {other.latent_dim}; "
             "expected equal numbers"
         )

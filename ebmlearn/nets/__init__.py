@@ -17,6 +17,7 @@ from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.nets.residual import ResidualFeatures
+from ebmlearn.nets.symbol import SymbolEnergy
 from ebmlearn.nets.tabular import TabularGenerator
 from ebmlearn.nets.text import TextGenerator
 from ebmlearn.nets.zuko import ZukoFlow
@@ -45,6 +46,7 @@ __all__ = [
     "NonLocalEnergy",
     "RealNVP",
     "ResidualFeatures",
+    "SymbolEnergy",
     "TabularGenerator",
     "TextGenerator",
     "ZukoFlow",
