@@ -18,23 +18,24 @@ Notation:
     ==================  ================  ================================================================
 
 Algorithm, one iteration on ``B`` examples ``x`` and ``B'`` more with labels, ``(x', y')``:
-    1. Classifier: one optimiser step on F and q, down ``λ mean -log softmax F(μ(x'))[y']``.
+    1. Classifier: one optimiser step on F and one on q, down ``-mean log softmax F(μ(x'))[y']``, for q times
+       ``λ``, both from the same weights.
     2. Draw ``z⁺ ~ q(z|x)``, differentiable; K₀ steps of a chain on ``U``, from ``N(0, I)``, to ``z⁻``.
-    3. Autoencoder: one optimiser step on generator and q, down minus the bound of ``log p(x)`` without its
-       ``log Z``, ``mean -log p(x|z⁺) + log q(z⁺|x) + U(z⁺)``, minus ``c I``; the Gaussian part of
+    3. Autoencoder: one optimiser step on generator and q, down ``mean -log p(x|z⁺) + log q(z⁺|x) + U(z⁺)``,
+       which is minus the bound of ``log p(x)`` without its ``log Z``, and ``- c I``. The Gaussian part of
        ``log q + U`` is a divergence in closed form.
     4. Prior: one optimiser step on F, down ``mean U(z⁺) - mean U(z⁻) - c I``, with ``z`` held constant.
 
-``I = H(mean p(y|z⁺)) - mean H(p(y|z⁺))``, in [0, log K], is the information of the batch. With ``c = 0``,
-lines 3 and 4 follow the gradient of the bound, ``log Z`` and all. Without labels there is no line 1.
+``I = H(mean p(y|z⁺)) - mean H(p(y|z⁺))``, in [0, log K], is the information that ``y`` has of ``z`` in the
+batch. With ``c = 0`` lines 3 and 4 follow the gradient of the bound, that of ``log Z`` included. Without
+labels there is no line 1.
 
-Differences from the authors' code (github.com/bpucla/ibebm), whose files differ in lines 3 and 4: these are
-those of its semi-supervised experiment. There one Adam moves F in lines 1 and 4; here each has its own, so
-that rates can differ. The label may also enter the likelihood, by chains given ``y``; there it is switched
-off, here it is left out.
+Differences from the authors' code (github.com/bpucla/ibebm, commit 315b645): its files differ in lines 3 and
+4; these are those of ``semi_sup_classification.py``, whose line 1 moves F by the Adam of line 4 and needs a
+weight of 200. Here F has an optimiser for each, so that their rates can differ; q has one, as there. The
+label can also enter by chains given ``y``, which that file leaves switched off; here it does not.
 """
 
-import math
 import warnings
 from typing import Any
 
@@ -61,13 +62,15 @@ class SymbolVectorCoupling(Method):
         posterior: The encoder to train.
         prior_chain: The chain on the prior, of ``K₀`` steps: `Chain(ula, n_steps=40, step_size=0.4)
             <ebmlearn.sample.Chain>`.
-        label_weight: Weight ``λ`` >= 0 of the labels; 0: a batch has no labels, and symbols are clusters.
+        label_weight: Weight ``λ`` >= 0 of the labels where they move the encoder; 0: a batch has no labels,
+            and symbols are clusters.
         information_weight: Weight ``c`` >= 0 of the information. Without labels it is what keeps one symbol
             from taking all.
         lr_prior: Learning rate of line 4, a number or a schedule of the number of updates. It is to be the
             lowest by far, as in `LatentPrior`.
-        lr_classifier: Learning rate of line 1, likewise.
-        lr_autoencoder: Learning rate of line 3, likewise.
+        lr_classifier: Learning rate of F in line 1, likewise.
+        lr_autoencoder: Learning rate of generator and encoder, likewise. With labels a step makes two of
+            these updates: line 1's of the encoder, and line 3's.
         optimizer: ``factory(parameters, lr=...)``, for each.
 
     Raises:
@@ -84,7 +87,7 @@ class SymbolVectorCoupling(Method):
         posterior: GaussianPosterior,
         *,
         prior_chain: Chain,
-        label_weight: float = 50.0,
+        label_weight: float = 200.0,
         information_weight: float = 0.0,
         lr_prior: float | Schedule = 3e-5,
         lr_classifier: float | Schedule = 1e-3,
@@ -106,10 +109,10 @@ class SymbolVectorCoupling(Method):
         self.prior, self.generator, self.posterior = prior, generator, posterior
         self.prior_chain = prior_chain
         self.register_buffer("n_labelled", torch.zeros(prior.n_symbols))
-        encoder = [*posterior.parameters()]
         if self.label_weight:
-            self.add_optimizer("classifier", [*prior.parameters(), *encoder], lr_classifier, optimizer)
-        self.add_optimizer("autoencoder", [*generator.parameters(), *encoder], lr_autoencoder, optimizer)
+            self.add_optimizer("classifier", prior.parameters(), lr_classifier, optimizer)
+        both = [*generator.parameters(), *posterior.parameters()]
+        self.add_optimizer("autoencoder", both, lr_autoencoder, optimizer)
         self.add_optimizer("prior", prior.parameters(), lr_prior, optimizer)
 
     def sample(self, n: int, y: int | Tensor | None = None) -> Tensor:
@@ -169,6 +172,21 @@ class SymbolVectorCoupling(Method):
         z = self.infer(x)
         return self.generator.reconstruction(x, z) + self.prior(z)
 
+    def divergence(self, x: Tensor, z: Tensor) -> Tensor:
+        """``log q(z|x) + U(z)`` of examples ``(B, *event)`` at draws ``(B, latent_dim)``, the Gaussian part in
+        closed form: with ``log Z`` it is the divergence of the encoder from the prior. Shape ``(B,)``."""
+        return self.posterior.kl(x) + self.prior(z) - 0.5 * z.square().sum(1)
+
+    def information(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """``I`` of latents ``(B, latent_dim)``, and its first term, the entropy of p(y) over them; over all
+        ranks, in nats, each of shape ``()``."""
+        log_p = self.prior.logits(z).log_softmax(1)
+        p = log_p.exp()
+        # the mean over ranks is no mean of their entropies; held constant it has the gradient all the same
+        mean = self.mean_over_ranks(p.detach().mean(0))
+        entropy = -(p.mean(0) * mean.clamp_min(1e-30).log()).sum()
+        return entropy + (p * log_p).sum(1).mean(), entropy
+
     def step(self, batch: Tensor | tuple[Tensor, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
         """One iteration on examples ``(B, *event)`` and labelled ones, ``(x, (x', y'))``; on a tensor
         ``x`` alone if ``label_weight`` is 0.
@@ -179,33 +197,37 @@ class SymbolVectorCoupling(Method):
             to constants; ``energy_gap``; ``information`` and
             ``symbol_entropy``, of p(y) over the batch; all in nats.
         """
-        x, labels, metrics = *self._streams(batch), {}
+        x, labels = self._streams(batch)
+        metrics = {}
         # 1. classifier
         if labels is not None:
             x_labelled, y = labels
-            logits = self.prior.logits(self.posterior.mean(x_labelled))
-            loss = F.cross_entropy(logits, y)
-            self.update("classifier", self.label_weight * loss)
+            z = self.posterior.mean(x_labelled)
+            loss = F.cross_entropy(self.prior.logits(z), y)
+            self.update("autoencoder", self.label_weight * loss)  # q alone
+            loss = F.cross_entropy(self.prior.logits(z.detach()), y)
+            self.update("classifier", loss)
             metrics["cross_entropy"] = loss.detach()
-        # 2. latents from the encoder, and from the prior
+        # 2. latents of the examples, and of the prior
         (z,) = self.posterior.rsample(x)
         z_prior = self.sample_prior(len(x))
         # 3. autoencoder
         reconstruction = self.generator.reconstruction(x, z).mean()
-        tilt = self.prior(z) - 0.5 * z.square().sum(1)
-        kl = (self.posterior.kl(x) + tilt).mean()
-        information, _ = symbol_information(self.prior.logits(z))
-        c = self.information_weight
-        self.update("autoencoder", reconstruction + kl - c * information)
+        kl = self.divergence(x, z).mean()
+        gain = self.information_weight * self.information(z)[0]
+        self.update("autoencoder", reconstruction + kl - gain)
         # 4. prior
         z = z.detach()
         gap = ml_gap(self.prior, z, z_prior)
-        information, entropy = symbol_information(self.prior.logits(z))
-        self.update("prior", gap - c * information)
-        metrics |= {"reconstruction": reconstruction.detach()}
-        metrics |= {"kl": kl.detach(), "energy_gap": gap.detach()}
-        metrics |= {"information": information.detach()}
-        return metrics | {"symbol_entropy": entropy.detach()}
+        information, entropy = self.information(z)
+        self.update("prior", gap - self.information_weight * information)
+        return metrics | {
+            "reconstruction": reconstruction.detach(),
+            "kl": kl.detach(),
+            "energy_gap": gap.detach(),
+            "information": information.detach(),
+            "symbol_entropy": entropy.detach(),
+        }
 
     def _streams(self, batch: Any) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """The examples of a batch, and those with labels, which are counted; refuses what does not go with
@@ -230,16 +252,3 @@ class SymbolVectorCoupling(Method):
         counts = F.one_hot(y, self.prior.n_symbols).sum(0)
         self.n_labelled += self.mean_over_ranks(counts.to(self.n_labelled))
         return x, (x_labelled, y)
-
-
-def symbol_information(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """What the symbols of a batch tell of its latents, of logits ``(B, K)``.
-
-    Returns:
-        ``I = H(mean p(y|z)) - mean H(p(y|z))``, in [0, log K], and its first term; each of shape ``()``, in
-        nats.
-    """
-    log_p = logits.log_softmax(1)
-    log_mean = log_p.logsumexp(0) - math.log(len(log_p))
-    entropy = -(log_mean.exp() * log_mean).sum()
-    return entropy + (log_p.exp() * log_p).sum(1).mean(), entropy
