@@ -58,7 +58,7 @@ class BagOfWordsGenerator(Generator):
         if background.shape != (n_words,) or not background.isfinite().all():
             raise ValueError(
                 f"background is {check.shown(background)}; expected a finite log-frequency for each of "
-                f"{n_words} words. A word that never occurs needs some: BagOfWordsGenerator.background(counts)"
+                f"{n_words} words, also of one that never occurs: BagOfWordsGenerator.background(counts)"
             )
         self.register_buffer("log_frequency", background.detach().to(torch.get_default_dtype()).clone())
         sizes = [latent_dim, *widths]
@@ -73,8 +73,11 @@ class BagOfWordsGenerator(Generator):
         total = x.to(torch.get_default_dtype()).sum(0) + 0.5
         return (total / total.sum()).log()
 
-    def log_probabilities(self, z: Tensor) -> Tensor:
-        """``log softmax(b + g(z))``: of each word, ``(B, latent_dim)`` to ``(B, n_words)``."""
+    def forward(self, z: Tensor) -> Tensor:
+        """Probabilities of the words, ``(B, latent_dim)`` to ``(B, n_words)``."""
+        return self._log_p(z).exp()
+
+    def _log_p(self, z: Tensor) -> Tensor:
         self.check(z)
         return (self.log_frequency + self.net(z)).log_softmax(1)
 
@@ -91,7 +94,7 @@ class BagOfWordsGenerator(Generator):
         Raises:
             ValueError: If the shapes do not fit, or ``x`` are no counts.
         """
-        log_p = self.log_probabilities(z)
+        log_p = self._log_p(z)
         check.tensor("x", x)
         _check_counts(x, self.n_words)
         if len(x) != len(z):
@@ -105,8 +108,10 @@ class BagOfWordsGenerator(Generator):
         """Draws from ``p(x|z)``, documents of ``length`` words, one for each latent: counts
         ``(B, n_words)``, floats."""
         check.generator(generator)
-        p = self.log_probabilities(z).exp()
-        words = p.multinomial(self.length, replacement=True, generator=generator) if len(z) else p[:, :0].long()
+        p = self(z)
+        words = (
+            p.multinomial(self.length, replacement=True, generator=generator) if len(z) else p[:, :0].long()
+        )
         return torch.zeros_like(p).scatter_add_(1, words, torch.ones_like(words, dtype=p.dtype))
 
     def extra_repr(self) -> str:
@@ -116,8 +121,8 @@ class BagOfWordsGenerator(Generator):
 def _check_counts(x: Tensor, n_words: int) -> None:
     if x.ndim != 2 or x.shape[1] != n_words:
         raise ValueError(
-            f"x has shape {tuple(x.shape)}; expected counts (B, {n_words or 'n_words'}), a column for each word "
-            "of the vocabulary: leave words outside it out, or give it one word that stands for all of them"
+            f"x has shape {tuple(x.shape)}; expected counts (B, {n_words or 'n_words'}), a column for each "
+            "word of the vocabulary: leave other words out, or have one that stands for all of them"
         )
     if x.dtype == torch.bool or x.is_complex() or not (x.isfinite() & (x >= 0) & (x == x.floor())).all():
         bad = "" if x.dtype == torch.bool or x.is_complex() else f", {_first_bad(x)} among them"

@@ -76,7 +76,8 @@ class TabularGenerator(Generator):
         return torch.where(self.is_binary, found.sigmoid(), found)
 
     def reconstruction(self, x: Tensor, z: Tensor) -> Tensor:
-        """``-log p(x|z)`` in nats, exact, ``log s √(2π)`` of each Gaussian column included: the constant is 0.
+        """``-log p(x|z)`` in nats, exact, ``log s √(2π)`` of each Gaussian column included: the
+        constant is 0.
 
         Args:
             x: Rows of the table, shape ``(B, n_columns)``.
@@ -117,22 +118,20 @@ class TabularGenerator(Generator):
     def _check_rows(self, x: Tensor, n: int) -> None:
         check.floats("x", x)
         if x.shape != (n, self.n_columns):
-            raise ValueError(
-                f"x has shape {tuple(x.shape)}; these latents generate ({n}, {self.n_columns}), a row for each"
-            )
+            raise ValueError(f"x has shape {tuple(x.shape)}; these latents generate ({n}, {self.n_columns})")
         if not x.isfinite().all():
             bad = (~x.isfinite()).any(0).nonzero().flatten().tolist()
             raise ValueError(
-                f"x has values that are NaN or infinite, in columns {check.shown(bad)}: remove those rows, or "
-                "fill in what is missing"
+                f"x has values that are NaN or infinite, in columns {check.shown(bad)}: remove those rows, "
+                "or fill in what is missing"
             )
         of_binary = x[:, self.is_binary]
         off = ((of_binary != 0) & (of_binary != 1)).any(0)
         if off.any():
             names = [j for j, bad in zip(sorted(self.binary), off.tolist(), strict=True) if bad]
             raise ValueError(
-                f"binary columns {check.shown(names)} of x hold values other than 0 and 1: do not standardise "
-                "them, and leave a column that is not of yes or no out of binary"
+                f"binary columns {check.shown(names)} of x hold values other than 0 and 1: do not "
+                "standardise them, and leave a column that is not of yes or no out of binary"
             )
 
     def extra_repr(self) -> str:

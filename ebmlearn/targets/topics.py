@@ -18,7 +18,9 @@ class _TopicCorpus(LabelledMixture):
         check.count("length", length)
         check.number("spread", spread)
         if isinstance(shares, str | Tensor) or not isinstance(shares, tuple | list) or not shares:
-            raise ValueError(f"shares is {check.shown(shares)}; expected numbers in (0, 1), such as (0.2, 0.4)")
+            raise ValueError(
+                f"shares is {check.shown(shares)}; expected numbers in (0, 1), such as (0.2, 0.4)"
+            )
         for share in shares:
             check.number("shares", share, "in (0, 1)")
         super().__init__(n_topics, len(shares))
@@ -36,7 +38,8 @@ class _TopicCorpus(LabelledMixture):
         self.check(x)
         if x.is_complex() or not ((x >= 0) & (x == x.floor())).all() or (x.sum(1) != self.length).any():
             raise ValueError(
-                f"x is {check.shown(x)}; expected counts, whole numbers >= 0 that sum to {self.length} in each row"
+                f"x is {check.shown(x)}; expected counts, whole numbers >= 0, that sum to "
+                f"{self.length} in each row"
             )
         x = x.to(self.log_laws.dtype)
         ways = (x.sum(1) + 1).lgamma() - (x + 1).lgamma().sum(1)
