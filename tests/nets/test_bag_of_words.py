@@ -55,7 +55,7 @@ def test_the_likelihood_is_the_multinomial_of_torch():
 
 @pytest.mark.statistical
 def test_draws_follow_the_probabilities(generator):
-    words, x, n = net(), documents(4), 40_000
+    words, x, n = net(background=LOGS / 2), documents(4), 40_000
     for p in words.parameters():
         p.mul_(0.2)  # no document is too rare to be counted
     z = torch.tensor([[0.7, -1.2]], dtype=torch.float64)
