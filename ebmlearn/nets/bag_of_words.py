@@ -22,8 +22,8 @@ class BagOfWordsGenerator(Generator):
         n_words: Size of the vocabulary, >= 2.
         widths: Widths of the hidden layers.
         length: Words ``N`` of a document that is drawn, >= 1; documents of any length have a likelihood.
-        background: ``b``, shape ``(n_words,)``, finite, and not trained; None: 0 for each word. `background`
-            makes it of counts.
+        background: ``b``, shape ``(n_words,)``, finite, and not trained; None: 0 for each word.
+            ``BagOfWordsGenerator.background(x)`` makes it of counts.
         activation: Makes an activation.
 
     Raises:

@@ -1,7 +1,7 @@
 """The generator of word counts: its likelihood sums to 1, its draws follow it, the background is added.
 
 Mutants, each seen to fail: no `N!`; no `x!`; words drawn without replacement; the background left out, or
-added after the softmax; latents of the first row for all; no check of negative, fractional or NaN counts.
+added after the softmax; no check of fractional counts.
 """
 
 import math
