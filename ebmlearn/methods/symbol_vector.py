@@ -173,8 +173,8 @@ class SymbolVectorCoupling(Method):
         return self.generator.reconstruction(x, z) + self.prior(z)
 
     def divergence(self, x: Tensor, z: Tensor) -> Tensor:
-        """``log q(z|x) + U(z)`` of examples ``(B, *event)`` at draws ``(B, latent_dim)``, the Gaussian part in
-        closed form: with ``log Z`` it is the divergence of the encoder from the prior. Shape ``(B,)``."""
+        """``log q(z|x) + U(z)`` of examples ``(B, *event)`` at draws ``(B, latent_dim)``, its Gaussian part
+        in closed form, shape ``(B,)``; on average, with ``log Z``, the divergence of encoder from prior."""
         return self.posterior.kl(x) + self.prior(z) - 0.5 * z.square().sum(1)
 
     def information(self, z: Tensor) -> tuple[Tensor, Tensor]:

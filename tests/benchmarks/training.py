@@ -36,10 +36,11 @@ from ebmlearn.methods import (
     NeuralTransport,
     ScoreMatching,
     ShortRunInference,
+    SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
 )
-from ebmlearn.nets import EBLVM, Classifier, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP
+from ebmlearn.nets import EBLVM, Classifier, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP, SymbolEnergy
 from ebmlearn.objectives import (
     denoising_score_matching,
     multiscale_denoising,
@@ -135,6 +136,16 @@ def cases() -> dict[str, Case]:
         ),
         "short-run inference": of_generator(
             ShortRunInference(generator(), chain=LATENT_CHAIN, n_chains=64), N_STEPS
+        ),
+        "symbol-vector coupling, clusters": of_generator(
+            SymbolVectorCoupling(
+                SymbolEnergy(N_LATENTS, 10),
+                generator(),
+                posterior(),
+                prior_chain=LATENT_CHAIN.replace(step_size=0.4),
+                label_weight=0.0,
+            ),
+            N_STEPS,
         ),
         "variational auto-encoder": of_generator(VAE(generator(), posterior())),
         "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),

@@ -677,6 +677,15 @@ row((nets.EBLVM, nets.JointNet), {"energy": nets.MLPEnergy(2, (4,)), "generator"
 row(nets.CouplingEBLVM, {"features": nn.Linear(2, 4), "n_features": 4, "event_shape": (2,), "latent_dim": 3,
     "width": 4}, features=MODULE, n_features=COUNT, event_shape=SIZES, latent_dim=COUNT, width=COUNT,
     reference_std=POSITIVE)
+SYMBOLS = {"latent_dim": 2, "n_symbols": 3, "widths": (4,)}
+row(nets.SymbolEnergy, SYMBOLS, latent_dim=COUNT, n_symbols=COUNT | {"1": 1}, widths=without(SIZES, "None"),
+    activation=ACTIVATION, reference_std=POSITIVE_OR_NONE)
+SYMBOL = nets.SymbolEnergy(**SYMBOLS)
+row(nets.SymbolEnergy, {"z": X}, call=SYMBOL.logits, called="SymbolEnergy.logits", z=NO_TENSOR |
+    {"3 of 2": x_of(8, 3)})
+row(nets.SymbolEnergy, {"y": torch.zeros(8).long()}, call=lambda y: SYMBOL.given(y)(X),
+    called="SymbolEnergy.given", y={"floats": torch.zeros(8), "3": torch.full((8,), 3), "-1": torch.full((8,),
+    -1), "7 of 8": torch.zeros(7).long(), "a number": 1, "a list": [0] * 8, "one-hot": torch.eye(8).long()})
 row((nets.RealNVP, nets.Flow), {"event_shape": (2,), "n_layers": 2, "width": 4}, event_shape=SIZES |
     {"1 element": (1,)}, n_layers=COUNT | {"3": 3}, width=COUNT, max_log_scale=POSITIVE)
 row(nets.Glow, {"channels": 1, "size": 4, "n_levels": 1, "n_steps": 1, "width": 4}, channels=COUNT, size=COUNT
@@ -778,6 +787,9 @@ METHODS: dict[Any, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {el.Exact
     "flow": nets.RealNVP((2,), 2, 4)}, {"energy": MODULE, "flow": THING, "threshold": {"2": 2.0, "nan": NAN},
     "warmup": {"-1": -1}}), el.NeuralTransport: ({"tilt": NET, "flow": nets.RealNVP((2,), 2, 4),
     "start": sample.NoiseStart(), "chain": CHAIN}, {"tilt": MODULE, "flow": THING}),
+    el.SymbolVectorCoupling: ({"prior": SYMBOL, "generator": PLANE, "posterior": CODES,
+    "prior_chain": CHAIN}, {"prior": MODULE, "generator": THING, "posterior": THING, "prior_chain": NO_CHAIN,
+    "label_weight": {"-1": -1.0, "nan": NAN, "None": None}, "information_weight": {"-1": -1.0, "nan": NAN}}),
     el.VAE: ({"generator": PLANE, "posterior": CODES}, {"generator": THING, "posterior": THING}),
     el.VariationalTeaching: ({"energy": NET, "generator": PLANE, "posterior": CODES, "chain": CHAIN},
     {"energy": MODULE, "kl_weight": {"-1": -1.0, "nan": NAN}}), el.BiSM: ({"energy": energy.GRBM(2, 3),

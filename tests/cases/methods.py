@@ -26,6 +26,7 @@ from ebmlearn.methods import (
     NeuralTransport,
     ScoreMatching,
     ShortRunInference,
+    SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
 )
@@ -44,6 +45,7 @@ from ebmlearn.nets import (
     MLPGenerator,
     RealNVP,
     ResidualFeatures,
+    SymbolEnergy,
 )
 from ebmlearn.objectives import (
     conditional_nce,
@@ -336,6 +338,27 @@ METHODS = {
             tune_every=1,
             entropy="conditional",
             n_chains=1,
+        ),
+        images(),
+    ),
+    "symbol-vector coupling": Case(
+        lambda: SymbolVectorCoupling(
+            SymbolEnergy(3, 4, (8,)),
+            MLPGenerator(3, (2,), (8,)),
+            GaussianPosterior(nn.Linear(2, 6), 3),
+            prior_chain=SHORT,
+            information_weight=1.0,
+            lr_prior=inverse(1e-3, 1),
+        ),
+        (points(), (points() + 1, torch.arange(64) % 4)),
+    ),
+    "symbol-vector coupling, clusters": Case(
+        lambda: SymbolVectorCoupling(
+            SymbolEnergy(3, 4, (8,)),
+            MLPGenerator(3, (1, 8, 8), (8,)),
+            GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(64, 6)), 3),
+            prior_chain=SHORT,
+            label_weight=0.0,
         ),
         images(),
     ),

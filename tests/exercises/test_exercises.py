@@ -65,6 +65,18 @@ def printed(label: str, *patterns: str) -> list[float]:
     return [float(match[1].replace(",", "")) for match in found if match]
 
 
+def bayes_of(noise: float, known: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+    """p(y|x) of three Gaussians, with the variance of the noise, and with their shares or without."""
+    w = torch.tensor([[2.0, 0.0], [-1.0, 1.5], [-0.5, -2.0]])
+    b = torch.tensor([-1.5, 0.3, -1.0])
+    a = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    shares = (b + w.square().sum(1) / 2) * known
+    cov = a @ a.T + noise * torch.eye(2)
+    return lambda x: (
+        shares + torch.distributions.MultivariateNormal(w @ a.T, cov).log_prob(x[:, None])
+    ).softmax(1)
+
+
 class Case(NamedTuple):
     """What the chapter answers, and slips with what must be said of them."""
 
@@ -400,6 +412,31 @@ CASES: dict[str, Case] = {
             (0.1516, "standard deviation"),
             (0.1518, "the noise is still in it|standard deviation"),
             (0.125, "exact"),
+        ],
+    ),
+    "ex-15-mixture": Case(
+        lambda: printed("ex-15-mixture", *(rf"closed form{' [0-9.]+' * k} ([0-9.]+)" for k in range(3))),
+        [
+            ([0.1150, 0.6955, 0.1895], "depends on w"),
+            ([0.1674, 0.4783, 0.3543], "completed with a half"),
+            (0.5, r"is one number, expected numbers of shape \(3,\)"),
+        ],
+    ),
+    "ex-15-information": Case(
+        lambda: printed("ex-15-information", "= ([0-9.]+) nats")[0],
+        [
+            (0.6616, "that is the entropy of the mean alone"),
+            (0.1733, "what the symbol leaves open"),
+            (0.7045, "those are bits"),
+            (-0.0316, "the second part is a mean"),
+        ],
+    ),
+    "ex-15-bayes": Case(
+        lambda: bayes_of(0.49, True),
+        [
+            (bayes_of(0.0, True), "the noise of x is missing"),
+            (bayes_of(0.49, False), "the symbols are not equally frequent"),
+            (lambda x: x, "shape"),
         ],
     ),
     "ex-17-half": Case(

@@ -33,6 +33,7 @@ NETS = {
     "DescriptorEnergy": (lambda: nets.DescriptorEnergy(1, 8, ((4, 3, 2), (6, 3, 1))), (images,)),
     "LinearEnergy": (lambda: nets.LinearEnergy(nets.ConvEncoder(1, 8, 4, (4, 4)), x4[0]), (images,)),
     "ConditionalEnergy": (lambda: nets.ConditionalEnergy((2,), (3,), (8,), reference_std=1.0), (x2, codes)),
+    "SymbolEnergy": (lambda: nets.SymbolEnergy(2, 3, (8,), reference_std=2.0), (x2,)),
     "ConvEncoder": (lambda: nets.ConvEncoder(1, 8, 6, (4, 4)), (images,)),
     "ResidualFeatures": (lambda: nets.ResidualFeatures(1, 8, (4, 4, 8), 1), (images,)),
     "Classifier": (lambda: nets.Classifier((1, 8, 8), 3, n_features=5, width=4), (images,)),
