@@ -52,6 +52,9 @@ from ebmlearn.sample import Chain
 from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
+Labelled = tuple[Tensor, tuple[Tensor, Tensor]]
+"""Examples, and others with their labels: ``(x, (x', y'))``."""
+
 
 class SymbolVectorCoupling(Method):
     """A generator, an encoder, and an energy of symbols and latents: with few labels, or with none.
@@ -187,7 +190,7 @@ class SymbolVectorCoupling(Method):
         entropy = -(p.mean(0) * mean.clamp_min(1e-30).log()).sum()
         return entropy + (p * log_p).sum(1).mean(), entropy
 
-    def step(self, batch: Tensor | tuple[Tensor, tuple[Tensor, Tensor]]) -> dict[str, Tensor]:
+    def step(self, batch: Tensor | Labelled) -> dict[str, Tensor]:
         """One iteration on examples ``(B, *event)`` and labelled ones, ``(x, (x', y'))``; on a tensor
         ``x`` alone if ``label_weight`` is 0.
 
