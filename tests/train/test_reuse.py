@@ -125,6 +125,8 @@ OWN = {
     ("VaGES, continuous latents", "posterior"),
     ("Fisher critic", "critic"),
     ("bi-level score matching", "posterior"),
+    ("symbol-vector coupling", "posterior"),
+    ("symbol-vector coupling, clusters", "posterior"),
     ("variational auto-encoder", "posterior"),
 }
 
