@@ -70,7 +70,7 @@ class SymbolVectorCoupling(Method):
         information_weight: Weight ``c`` >= 0 of the information. Without labels it is what keeps one symbol
             from taking all.
         lr_prior: Learning rate of line 4, a number or a schedule of the number of updates. It is to be the
-            lowest by far, as in `LatentPrior`.
+            lowest by far, as in `ebmlearn.methods.LatentPrior`.
         lr_classifier: Learning rate of F in line 1, likewise.
         lr_autoencoder: Learning rate of generator and encoder, likewise. With labels a step makes two of
             these updates: line 1's of the encoder, and line 3's.
@@ -78,7 +78,7 @@ class SymbolVectorCoupling(Method):
 
     Raises:
         ValueError: If the latents differ in number, the prior has no Gaussian term, or a weight is off.
-        TypeError: If the prior is no `SymbolEnergy`, or the kernel cannot take its energy.
+        TypeError: If the prior is no `ebmlearn.nets.SymbolEnergy`, or the kernel cannot take its energy.
     """
 
     n_labelled: Tensor

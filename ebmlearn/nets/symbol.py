@@ -88,7 +88,7 @@ class SymbolEnergy(Net):
 
 
 class _Logits(nn.Linear):
-    """The last layer, which stays in float32 under autocast as `Readout` does: what learns from differences
+    """The last layer, which stays in float32 under autocast as ``Readout`` does: what learns from differences
     of energies would learn from the rounding of bfloat16."""
 
     def forward(self, x: Tensor) -> Tensor:

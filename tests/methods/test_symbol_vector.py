@@ -1,6 +1,9 @@
 """Symbol-vector coupling against quadrature, against mixtures in closed form, and in the plane.
 
-Mutants tried, each red: MUTANTS
+Mutants tried, each red: the contrast's sign; the labels' gradient into the generator; labels shuffled; the
+reconstruction dropped; the sign of the information, or of its second part; z⁺ held in the encoder's loss, or
+not held in the contrast; the classifier's step with the encoder's graph; the mean of the logits in the place
+of their log-sum-exp; the energy of the next symbol; no weight on the labels; draws that ignore the symbol.
 """
 
 import math
