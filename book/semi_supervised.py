@@ -437,16 +437,16 @@ def accuracies(task_name: str, learner: str) -> Tensor:
 
 def table(task_name: str) -> str:
     """Accuracies in percent: mean ± standard deviation of the seeds."""
-    lines = [f"{task_name:18s}" + "".join(f"{n:>11d}" for n in LABELS)]
+    lines = [f"{task_name:18s}" + "".join(f"{n:>12d}" for n in LABELS)]
     for learner in LEARNERS:
         part = 100 * accuracies(task_name, learner)
         cells = [
-            f"{f'{row.mean():.1f} ± {row.std():.1f}':>11s}" for row in part
+            f"{f'{row.mean():.1f} ± {row.std():.1f}':>12s}" for row in part
         ]
         lines.append(f"{learner:18s}" + "".join(cells))
     if task_name in stored()["bayes"]:
         best = 100 * stored()["bayes"][task_name][0]
-        lines.append(f"{'Bayes accuracy':18s}" + f"{best:11.1f}" * 5)
+        lines.append(f"{'Bayes accuracy':18s}" + f"{best:12.1f}" * 5)
     return "\n".join(lines)
 
 
