@@ -1,7 +1,7 @@
 """The script behind chapter 15's table of few labels: tasks, labels, learners, and what is stored.
 
-Mutants, each seen to fail: labels chosen anew for each number; the test examples in the mean of a table; a
-block of passages on both sides; the encoder learning behind a VAE.
+Mutants, each seen to fail: labels chosen anew for each number; the test examples in the mean of a table; the
+encoder learning behind a VAE.
 """
 
 import importlib
