@@ -40,9 +40,9 @@ class LabelledMixture(ExactEnergy, ABC):
     def labelled(self, n: int, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
         """Draws of ``(x, y)``: shapes ``(n, *event)`` and ``(n,)``, int64."""
         check.draws(n, generator)
-        how = {"generator": generator, "device": self.log_z.device}
-        y = torch.randint(self.n_classes, (n,), **how)
-        part = torch.randint(self.n_parts, (n,), **how)
+        device = self.log_z.device
+        y = torch.randint(self.n_classes, (n,), generator=generator, device=device)
+        part = torch.randint(self.n_parts, (n,), generator=generator, device=device)
         return self.draw_part(y, part, generator), y
 
     def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:

@@ -24,12 +24,10 @@ class _MixedTable(LabelledMixture):
         self.event_shape = (n_numbers + n_binary,)
         self.binary = tuple(range(n_numbers, n_numbers + n_binary))
         source = torch.Generator().manual_seed(0)
-        draw = {"generator": source, "dtype": torch.float64}
-        means = spread * torch.randn(n_classes, n_parts, n_numbers, **draw)
+        means = spread * torch.randn(n_classes, n_parts, n_numbers, generator=source, dtype=torch.float64)
         # a class says more of a binary column than the part does
-        logits = torch.randn(n_classes, 1, n_binary, **draw) + torch.randn(
-            n_classes, n_parts, n_binary, **draw
-        )
+        logits = torch.randn(n_classes, 1, n_binary, generator=source, dtype=torch.float64)
+        logits = logits + torch.randn(n_classes, n_parts, n_binary, generator=source, dtype=torch.float64)
         self.register_buffer("means", means.to(torch.get_default_dtype()))
         self.register_buffer("logits", logits.to(torch.get_default_dtype()))
 

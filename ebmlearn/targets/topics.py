@@ -26,10 +26,11 @@ class _TopicCorpus(LabelledMixture):
         super().__init__(n_topics, len(shares))
         self.event_shape, self.length = (n_words,), length
         source = torch.Generator().manual_seed(0)
-        draw = {"generator": source, "dtype": torch.float64}
         common = 1 / torch.arange(3, n_words + 3, dtype=torch.float64)
         common = common / common.sum()
-        topics = (common.log() + spread * torch.randn(n_topics, n_words, **draw)).softmax(1)
+        topics = (
+            common.log() + spread * torch.randn(n_topics, n_words, generator=source, dtype=torch.float64)
+        ).softmax(1)
         mix = torch.tensor(shares, dtype=torch.float64)[:, None]
         laws = mix * topics[:, None] + (1 - mix) * common
         self.register_buffer("log_laws", laws.log().to(torch.get_default_dtype()))
