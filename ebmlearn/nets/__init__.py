@@ -1,6 +1,7 @@
 """Networks, with no algorithm inside."""
 
 from ebmlearn.nets.attention import NonLocalEnergy
+from ebmlearn.nets.bag_of_words import BagOfWordsGenerator
 from ebmlearn.nets.classifier import Classifier
 from ebmlearn.nets.conditional import ConditionalEnergy, ConditionalGenerator, beside
 from ebmlearn.nets.conv import ConvEnergy
@@ -18,11 +19,13 @@ from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.nets.residual import ResidualFeatures
 from ebmlearn.nets.symbol import SymbolEnergy
+from ebmlearn.nets.tabular import TabularGenerator
 from ebmlearn.nets.text import TextGenerator
 from ebmlearn.nets.zuko import ZukoFlow
 
 __all__ = [
     "EBLVM",
+    "BagOfWordsGenerator",
     "Classifier",
     "ConditionalEnergy",
     "ConditionalGenerator",
@@ -47,6 +50,7 @@ __all__ = [
     "RealNVP",
     "ResidualFeatures",
     "SymbolEnergy",
+    "TabularGenerator",
     "TextGenerator",
     "ZukoFlow",
     "beside",

@@ -225,6 +225,19 @@ row(targets.funnel, {}, dim=COUNT | {"1": 1}, std=POSITIVE | {"1000": 1000.0})
 row(targets.phrase_book, {}, n_phrases=COUNT, length=COUNT, n_words=COUNT | {"1": 1}, slip=INSIDE)
 row(targets.phrase_book, {"length": 2}, called="a long phrase_book", says={"length": "too many"},
     length={"100": 100})
+row(targets.topic_corpus, {"n_words": 4, "length": 3}, n_topics=COUNT | {"1": 1}, n_words=COUNT | {"1": 1},
+    length=COUNT, spread=POSITIVE, shares={"none": (), "a number": 0.3, "1": (0.3, 1.0), "nan": (NAN,),
+    "a string": "ab"})
+row(targets.mixed_table, {}, n_classes=COUNT | {"1": 1}, n_parts=COUNT, n_numbers=COUNT,
+    n_binary=COUNT_FROM_0, spread=POSITIVE)
+for _t in (targets.topic_corpus(2, 4, 3), targets.mixed_table(2, 1, 3, 1)):
+    _name = type(_t).__name__.lstrip("_")
+    row(type(_t), {"n": 2, "generator": None}, call=_t.labelled, called=f"{_name}.labelled", n=COUNT_FROM_0,
+        generator=GENERATOR)
+    row(type(_t), {"n": 2, "generator": None}, call=_t.bayes_accuracy, called=f"{_name}.bayes_accuracy",
+        n=COUNT | {"1": 1}, generator=GENERATOR)
+    row(type(_t), {"x": torch.tensor([[3.0, 0, 0, 0]])}, call=_t.probabilities, called=_name, x={"3 columns":
+        torch.ones(2, 3), "halves": torch.full((2, 4), 0.5), "nan": torch.full((2, 4), NAN), "a list": [[3]]})
 row(targets.phrase_book, {"x": torch.zeros(3, 4).long()}, call=targets.phrase_book(), called="phrase_book()",
     says={"x": "x"}, x={"floats": torch.zeros(3, 4), "unknown words": torch.full((3, 4), 9),
     "5 words": torch.zeros(3, 5).long(), "a list": [[0, 1, 2, 3]]})
@@ -693,6 +706,25 @@ row(nets.Glow, {"channels": 1, "size": 4, "n_levels": 1, "n_steps": 1, "width": 
     | {"5": 5}, n_levels=COUNT, n_steps=COUNT, width=COUNT, max_log_scale=POSITIVE)
 row(nets.ZukoFlow, {}, call=lambda flow=None: flow and nets.ZukoFlow(flow), called="ZukoFlow",
     flow={"a string": "NSF", "a net": nn.Linear(2, 2), "our own": nets.RealNVP((2,), 2, 4)})
+BAG = torch.tensor([[1.0, 2, 0], [0, 0, 3]])
+row(nets.BagOfWordsGenerator, {"latent_dim": 2, "n_words": 3, "length": 3}, latent_dim=COUNT, n_words=COUNT |
+    {"1": 1}, length=COUNT, widths=without(SIZES, "None"), activation=ACTIVATION, background={"of 2":
+    torch.zeros(2), "nan": torch.full((3,), NAN), "-inf": torch.zeros(3).log(), "a list": [0.0, 0, 0],
+    "counts": torch.ones(3).long()})
+row(nets.BagOfWordsGenerator, {"x": BAG, "z": X[:2]}, call=nets.BagOfWordsGenerator(2, 3, length=3)
+    .reconstruction, called="BagOfWordsGenerator.reconstruction", x={"negative": -BAG, "halves": BAG / 2,
+    "nan": BAG * NAN, "2 of 3": BAG[:, :2], "one": BAG[0], "1 of 2": BAG[:1], "a list": BAG.tolist(),
+    "booleans": BAG > 0}, z={"3 latents": V[:2], "None": None})
+row(nets.BagOfWordsGenerator, {"x": BAG}, call=nets.BagOfWordsGenerator.background,
+    called="BagOfWordsGenerator.background", x={"one": BAG[0], "nan": BAG * NAN, "halves": BAG / 2,
+    "None": None})
+row(nets.TabularGenerator, {"latent_dim": 2, "n_columns": 3}, latent_dim=COUNT, n_columns=COUNT,
+    widths=without(SIZES, "None"), activation=ACTIVATION, binary={"3": (3,), "-1": (-1,), "twice": (1, 1),
+    "a number": 1, "1.5": (1.5,)})
+row(nets.TabularGenerator, {"x": BAG[1:] / 3, "z": X[:1]}, call=nets.TabularGenerator(2, 3, binary=(2,))
+    .reconstruction, called="TabularGenerator.reconstruction", x={"nan": torch.full((1, 3), NAN),
+    "of 2": X[:1], "2 rows": BAG / 3, "not binary": BAG[1:], "integers": BAG[1:].long(),
+    "a list": [[0.0, 0, 1]]}, z={"3 latents": V[:1], "None": None})
 row(nets.TextGenerator, {"latent_dim": 2, "n_tokens": 3, "length": 3}, latent_dim=COUNT, n_tokens=COUNT |
     {"1": 1}, length=COUNT, end={"-1": -1, "3": 3, "1.5": 1.5}, embedding=COUNT, width=COUNT)
 row(nets.TextGenerator, {"x": TEXT, "z": X[:2]}, call=nets.TextGenerator(2, 3, 3).reconstruction,

@@ -60,6 +60,11 @@ NETS = {
         lambda: nets.ConvLadderGenerator((1, 2), 1, 16, 4, side=8, n_projected=1),
         (codes,),
     ),
+    "BagOfWordsGenerator": (
+        lambda: nets.BagOfWordsGenerator(3, 4, (8,), length=5, background=torch.tensor([0.1, -1, 0, 2])),
+        (codes,),
+    ),
+    "TabularGenerator": (lambda: nets.TabularGenerator(3, 4, (8,), binary=[2, 0]), (codes,)),
     "TextGenerator": (lambda: nets.TextGenerator(3, 6, 4, end=None, reads=False), (torch.arange(4)[None],)),
     "ConditionalGenerator": (
         lambda: nets.ConditionalGenerator(2, (2,), (3,), (8,), std=0.1).given(codes).whole.net,
