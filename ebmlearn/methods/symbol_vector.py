@@ -150,8 +150,8 @@ class SymbolVectorCoupling(Method):
         missing = (self.n_labelled == 0).nonzero().flatten().tolist()
         if missing and self.n_labelled.any():
             warnings.warn(
-                f"of {self.prior.n_symbols} symbols, {missing} had no label in training, so that nothing says "
-                "what they mean: give labels of every class",
+                f"of {self.prior.n_symbols} symbols, {missing} had no label in training, so that nothing "
+                "says what they mean: give labels of every class",
                 stacklevel=2,
             )
         return self.prior.logits(self.infer(x)).softmax(1)
