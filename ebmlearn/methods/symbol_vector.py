@@ -53,7 +53,7 @@ from ebmlearn.schedules import Schedule
 from ebmlearn.train import Method, OptimizerFactory
 
 Labelled = tuple[Tensor, tuple[Tensor, Tensor]]
-"""Examples, and others with their labels: ``(x, (x', y'))``."""
+"""``(x, (x', y'))``, examples and others with their labels."""
 
 
 class SymbolVectorCoupling(Method):
