@@ -99,6 +99,21 @@ def hold_out(x: Tensor, y: Tensor, digit: int, seed: int):
     return normal[train], torch.cat([normal[test], anomaly]), found.bool()
 
 
+def latent_prior(
+    decoder: el.nets.MLPGenerator, rate: el.schedules.Schedule
+) -> el.LatentPrior:
+    """A prior for a decoder of LATENT latents, untrained."""
+    chain = el.Chain(el.ula, n_steps=20, step_size=STEP_SIZE)
+    return el.LatentPrior(
+        el.nets.MLPEnergy(LATENT, (128, 128), reference_std=1.0),
+        decoder,
+        prior_chain=chain.replace(step_size=0.4),
+        posterior_chain=chain,
+        lr_prior=1e-4,
+        lr_generator=rate,
+    )
+
+
 def learner(name: str) -> el.Method:
     """An untrained learner; all have the same decoder."""
     decoder = el.nets.MLPGenerator(
@@ -107,15 +122,7 @@ def learner(name: str) -> el.Method:
     steps = (UPDATES | UPDATES_LATER)[name]
     rate = el.schedules.linear(1e-3, steps)
     if name == "LEBM":
-        chain = el.Chain(el.ula, n_steps=20, step_size=STEP_SIZE)
-        return el.LatentPrior(
-            el.nets.MLPEnergy(LATENT, (128, 128), reference_std=1.0),
-            decoder,
-            prior_chain=chain.replace(step_size=0.4),
-            posterior_chain=chain,
-            lr_prior=1e-4,
-            lr_generator=rate,
-        )
+        return latent_prior(decoder, rate)
     net = nn.Sequential(
         nn.Flatten(),
         nn.Linear(196, 256),

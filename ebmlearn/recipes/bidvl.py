@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from ebmlearn.methods import BiDVL
-from ebmlearn.nets import ConvEncoder, ConvEnergy, ConvGenerator
-from ebmlearn.posteriors import GaussianPosterior
+from ebmlearn.nets import ConvEnergy
 from ebmlearn.recipes._base import Recipe
+from ebmlearn.recipes.divergence_triangle import autoencoder
 from ebmlearn.recipes.latent_prior import falling
 
 
@@ -68,23 +68,10 @@ def bidvl(data: str, *, smoke: bool = False) -> Recipe:
             spectral_norm=True,  # code
             bounded=True,  # code: softplus
         )
-        generator = ConvGenerator(
-            n_latent,
-            channels,
-            size,
-            [s.unit * power for power in (powers[-1], *reversed(powers))],  # code
-            doublings=s.halvings,  # code: the last convolution keeps the size
-            std=0.5**0.5,  # code: the squared error is not divided by anything
-            activation=nn.ReLU,  # code
-        )
-        leaky = partial(nn.LeakyReLU, 0.2)  # code
-        widths = [s.unit * power for power in powers]  # code
-        encoder = ConvEncoder(channels, size, 2 * n_latent, widths, activation=leaky)
         return partial(
             BiDVL,
             energy,
-            generator,
-            GaussianPosterior(encoder, n_latent),
+            *autoencoder(shape, n_latent, s.unit, s.halvings),  # code
             data_weight=s.data_weight,  # code
             latent_weight=2 / n_latent,  # code: the squared error of h, divided by its length
             latent_std=1.0,  # code

@@ -56,23 +56,10 @@ def divergence_triangle(data: str, *, smoke: bool = False) -> Recipe:
             spectral_norm=True,  # code
             bounded=True,  # code: softplus
         )
-        generator = ConvGenerator(
-            n_latent,
-            channels,
-            size,
-            [unit * power for power in (powers[-1], *reversed(powers))],  # code
-            doublings=halvings,  # code: the last convolution keeps the size
-            std=0.5**0.5,  # code: the squared error is not divided by anything
-            activation=nn.ReLU,  # code
-        )
-        leaky = partial(nn.LeakyReLU, 0.2)  # code
-        widths = [unit * power for power in powers]  # code
-        encoder = ConvEncoder(channels, size, 2 * n_latent, widths, activation=leaky)
         return partial(
             DivergenceTriangle,
             energy,
-            generator,
-            GaussianPosterior(encoder, n_latent),
+            *autoencoder(shape, n_latent, unit, halvings),
             weight=1.0,  # code
             encoder_sign="paper",  # code
             noise=False,  # code: the energy sees g(z)
@@ -95,6 +82,27 @@ def divergence_triangle(data: str, *, smoke: bool = False) -> Recipe:
         expect=EXPECT.get(data, ""),
     )
     return recipe.tiny() if smoke else recipe
+
+
+def autoencoder(
+    shape: tuple[int, int, int], n_latent: int, unit: int, halvings: int
+) -> tuple[ConvGenerator, GaussianPosterior]:
+    """Generator and encoder, which are alike in this code and in that of the recipe ``bidvl``. ``unit`` is
+    half of the channels of the encoder's first convolution, and of the generator's last."""
+    channels, size, _ = shape
+    widths = [unit * 2**i for i in range(1, halvings + 1)]  # code
+    generator = ConvGenerator(
+        n_latent,
+        channels,
+        size,
+        [widths[-1], *reversed(widths)],  # code
+        doublings=halvings,  # code: the last convolution keeps the size
+        std=0.5**0.5,  # code: the squared error is not divided by anything
+        activation=nn.ReLU,  # code
+    )
+    leaky = partial(nn.LeakyReLU, 0.2)  # code
+    encoder = ConvEncoder(channels, size, 2 * n_latent, widths, activation=leaky)
+    return generator, GaussianPosterior(encoder, n_latent)
 
 
 @torch.no_grad()
