@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date
 from typing import Any
 
@@ -21,3 +22,30 @@ def write(file: pathlib.Path, table: dict[str, Any]) -> None:
     """The table as JSON."""
     text = json.dumps(table, indent=1, ensure_ascii=False)
     file.write_text(text + "\n", encoding="utf-8")
+
+
+def read(file: pathlib.Path) -> dict[str, Any]:
+    """The table of a file, empty where there is none."""
+    return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+def completed(
+    old: dict[str, Any],
+    setting: dict[str, Any],
+    rows: Iterable[dict[str, Any]],
+    run: Callable[..., dict[str, Any]],
+) -> Iterator[dict[str, Any]]:
+    """``old``, and then with one more of the ``rows`` it lacks each time.
+
+    Rows are named by what ``run`` takes, which gives the rest of them.
+    What was made under another setting is made anew.
+    """
+    table = {"made": made(), "setting": setting, "runs": []}
+    if old.get("setting") == json.loads(json.dumps(setting)):
+        table = old
+    yield table
+    for who in rows:
+        if not any(who.items() <= r.items() for r in table["runs"]):
+            table["runs"].append(who | run(**who))
+            print(table["runs"][-1], flush=True)
+            yield table

@@ -5,7 +5,7 @@
     python -m ebmlearn train short-run-cifar10 --out runs/a
     torchrun --nproc_per_node 8 -m ebmlearn train short-run-cifar10 --out runs/a
     python -m ebmlearn sample runs/a
-    python -m ebmlearn evaluate runs/a
+    python -m ebmlearn evaluate runs/a --outliers svhn
     python -m ebmlearn plot runs/a
 
 ``--set KEY=VALUE`` changes a setting, and ``show`` lists them. In place of a name, ``FILE.py:NAME`` is a
@@ -149,10 +149,15 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     sample = add("sample", help="draw a grid of samples of a run")
     sample.add_argument("-n", type=int, default=commands.GRID, metavar="N", help="samples; 64")
     sample.add_argument("--out", type=Path, metavar="FILE", help="the picture; RUN/sample.png")
-    evaluate = add("evaluate", help="distances of a run's samples from test images")
+    evaluate = add("evaluate", help="a run against test images: distances, accuracy, outliers")
     evaluate.add_argument("-n", type=int, metavar="N", help="samples; as many as test images, at most 10,000")
     evaluate.add_argument("--features", choices=("classifier", "inception", "pixels"), default="classifier")
     evaluate.add_argument("--test", metavar="FOLDER", help="test images, if not those of the run's data")
+    evaluate.add_argument(
+        "--outliers",
+        metavar="SET",
+        help="images to tell from test images: data set, FOLDER, FILE.npy, .npz, .pt",
+    )
     plot = add("plot", help="draw the curves of a run")
     plot.add_argument(
         "--out", type=Path, metavar="FILE", help="the picture, .png, .pdf or .svg; RUN/trace.png"

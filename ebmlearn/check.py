@@ -225,3 +225,20 @@ def tensor(name: str, x: Any) -> None:
             f"{name} is {shown(x)} ({type(x).__name__}); expected a tensor, such as "
             f"torch.as_tensor({name}, dtype=torch.float32)"
         )
+
+
+def labels(name: str, y: Any, n_classes: int) -> None:
+    """Classes of examples, ``(B,)`` int64 from 0 to ``n_classes - 1``.
+
+    Raises:
+        TypeError: If they are no tensor.
+        ValueError: If their dtype or shape is off, or a class is out of range.
+    """
+    tensor(name, y)
+    if y.dtype != torch.int64 or y.ndim != 1:
+        raise ValueError(f"{name} is a {y.dtype} tensor of shape {(*y.shape,)}; expected torch.int64, (B,)")
+    if len(y) and (int(y.min()) < 0 or int(y.max()) >= n_classes):
+        raise ValueError(
+            f"{name} has classes from {int(y.min())} to {int(y.max())}; expected 0 to {n_classes - 1}, for "
+            f"{n_classes} classes"
+        )

@@ -56,3 +56,14 @@ def test_a_batch_is_checked_as_far_as_was_asked():
         check.batch("x", torch.zeros(3, 2), event=(1, 2))
     with pytest.raises(ValueError, match="1 of 2 rows of x are NaN or infinite"):
         check.batch("x", torch.tensor([[0.0, torch.nan], [0.0, 0.0]]), finite=True)
+
+
+def test_labels_are_whole_numbers_of_their_classes():
+    check.labels("y", torch.tensor([0, 2, 1]), 3)
+    check.labels("y", torch.zeros(0).long(), 3)
+    for bad in (torch.tensor([0, 3]), torch.tensor([-1, 0])):
+        with pytest.raises(ValueError, match=r"y has classes from -?\d to \d; expected 0 to 2"):
+            check.labels("y", bad, 3)
+    for bad in (torch.zeros(3), torch.zeros(3).int(), torch.zeros(3, 1).long()):
+        with pytest.raises(ValueError, match=r"y is a torch\.\w+ tensor of .*; expected torch.int64"):
+            check.labels("y", bad, 3)

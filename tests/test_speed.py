@@ -395,6 +395,8 @@ CHAINS = {
     "short-run inference",
     "short-run inference, tuned",
     "short-run inference, layers of latents",
+    "symbol-vector coupling",
+    "symbol-vector coupling, clusters",
 }
 """Methods of the table that run chains of `ula`."""
 

@@ -2,20 +2,25 @@
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 import ebmlearn
 from ebmlearn import random, runs
 from ebmlearn.commands._recipe import of_run
 from ebmlearn.data import Images, own
+from ebmlearn.data.images import spread
+from ebmlearn.data.sources import SOURCES
 from ebmlearn.evaluate.features import inception
 from ebmlearn.evaluate.images import image_distances
 from ebmlearn.files import write_whole
 from ebmlearn.methods.classifier import train_classifier
 from ebmlearn.recipes import Recipe
+from ebmlearn.sample import evaluation_mode
 from ebmlearn.train import Method, checksum, load
 
 GRID = 64
@@ -55,17 +60,22 @@ def evaluate(
     best: bool = False,
     seed: int = 0,
     test: str | None = None,
+    outliers: str | None = None,
     recipe: str | None = None,
 ) -> None:
-    """Compare samples of a run with test images, and training images with the same.
+    """Compare samples of a run with test images, and training images with the same. Where it has learned
+    classes: the accuracy on the test images. With outliers: how well it tells them from the test images.
 
     Raises:
-        ValueError: If there are fewer than ``n`` images, no test images, or other training images than then.
+        ValueError: If there are fewer than ``n`` images, no test images, or other training images than then;
+            if the method cannot tell outliers, or they are of another shape.
+        ImportError: If scikit-learn is missing, which outliers need.
     """
     path = run / "evaluation.json"
     results = _earlier(path)
     made, method, step, about = _trained(run, n, best, recipe)
     device, data = next(method.parameters()).device, about["options"]["data"]
+    unlike = None if outliers is None else _outliers(made, method, outliers, about)
     known, unseen = _images(made, about, n, test)
     most = min(len(known.x), len(unseen.x))
     n = n or min(most, 10_000)
@@ -91,13 +101,26 @@ def evaluate(
             name: image_distances(x.to(device), unseen.x[:n].to(device), net)._asdict()
             for name, x in sets.items()
         }
+    more = _accuracy(made, method, unseen, n, test or data)
+    if outliers is not None and unlike is not None:
+        unlike = unlike[spread(len(unlike), min(n, len(unlike)))]
+        with random.kept(seed):
+            more["outliers"] = {"data": own.resolve(outliers), **_told(made, method, unseen.x[:n], unlike)}
     settings = {"step": step, "best": best, "n": n, "seed": seed, "data": data}
     settings |= {"test": own.resolve(test)} if test else {}
-    runs.write(path, [*results, {**settings, **found, "session": runs.session(argv, None)}])
+    runs.write(path, [*results, {**settings, **found, **more, "session": runs.session(argv, None)}])
     print(f"against {n:,} test images of {test or data}; features: {found['model']['features']}")
     print(f"{'':16}{'Fréchet':>12}{'kernel':>12}")
     for name, row in found.items():
         print(f"{name:16}{row['frechet']:12.4g}{row['kid']:12.4g} ± {row['kid_error']:.2g}")
+    if "accuracy" in more:
+        print(f"accuracy: {more['accuracy']:.4f} of {n:,} test images")
+    if "outliers" in more:
+        told = more["outliers"]
+        print(
+            f"{told['n_outliers']:,} outliers of {outliers} against {n:,} test images: AUROC "
+            f"{told['auroc']:.4f}, average precision {told['average_precision']:.4f}"
+        )
     print(f"after step {step:,}; added to {path}")
 
 
@@ -118,6 +141,61 @@ def _images(recipe: Recipe, about: dict[str, Any], n: int | None, test: str | No
         raise ValueError(f"--test is {test}; expected a folder of images, or a file .npy, .npz or .pt")
     own.same_classes(options["data"], path)
     return known, recipe.load(path, n=n)
+
+
+def _outliers(recipe: Recipe, method: Method, name: str, about: dict[str, Any]) -> Tensor:
+    """Images to be told from test images, of the shape of a run's."""
+    if not callable(getattr(method, "anomaly", None)):
+        raise ValueError(
+            f"--outliers is {name}, but {type(method).__name__} has no function anomaly(x), high where an "
+            "image is unlike the training data; leave --outliers out, or take a recipe whose method has one"
+        )
+    _metrics()  # before any work is done
+    path, shape = own.resolve(name), tuple(about["data"]["shape"])
+    x = recipe.load(path, "test" if path in SOURCES else "train").x
+    if x.shape[1:] != shape:
+        raise ValueError(
+            f"--outliers is {name}, images {tuple(x.shape[1:])}, but those of the run are {shape}; expected "
+            "a set of the same shape, or a folder or file of images, which get it"
+        )
+    return x
+
+
+def _scores(recipe: Recipe, function: Callable[[Tensor], Tensor], x: Tensor, method: Method) -> Tensor:
+    """A function of images, a batch at a time, on the CPU."""
+    device = next(method.parameters()).device
+    with evaluation_mode():
+        return torch.cat([function(part.to(device)).cpu() for part in x.split(recipe.batch_size)])
+
+
+def _metrics() -> Any:
+    try:
+        from sklearn import metrics
+    except ImportError as error:
+        raise ImportError(f"--outliers needs scikit-learn ({error}): pip install 'ebmlearn[data]'") from error
+    return metrics
+
+
+def _told(recipe: Recipe, method: Any, x: Tensor, unlike: Tensor) -> dict[str, Any]:
+    """How well ``method.anomaly`` tells outliers, the positives, from test images."""
+    values = _scores(recipe, method.anomaly, torch.cat([x, unlike]), method).double().numpy()
+    truth = [0] * len(x) + [1] * len(unlike)
+    return {
+        "n_outliers": len(unlike),
+        "auroc": float(_metrics().roc_auc_score(truth, values)),
+        "average_precision": float(_metrics().average_precision_score(truth, values)),
+    }
+
+
+def _accuracy(recipe: Recipe, method: Any, images: Images, n: int, data: str) -> dict[str, Any]:
+    """The share of test images whose class the method predicts; nothing where it has learned no classes."""
+    if recipe.labels is None or not recipe.labels.per_class or not hasattr(method, "predict"):
+        return {}
+    if images.y.ndim == 1 and not images.y.any():
+        print(f"no accuracy: the test images of {data} have no classes")
+        return {}
+    y, _ = recipe.classes(images.y[:n], data)
+    return {"accuracy": (_scores(recipe, method.predict, images.x[:n], method) == y).double().mean().item()}
 
 
 def _earlier(path: Path) -> list[Any]:
@@ -148,6 +226,6 @@ def _trained(
         raise ValueError(f"-n is {n}; expected at least 1")
     about = runs.read(run)
     made = of_run(run, about, recipe)
-    method = made.method(tuple(about["data"]["shape"]))
+    method = made.method(tuple(about["data"]["shape"]), about["data"].get("classes"))
     method.to("cuda" if torch.cuda.is_available() else "cpu")
     return made, method, load(method, run, best=best), about

@@ -76,6 +76,9 @@ def show(name: str, *, smoke: bool = False, settings: dict[str, Any], recipe: st
     print(f"source    {changed.source}")
     print(f"data      {changed.data}, {images}, each {changed.shape()}")
     print(f"training  {changed.steps:,} steps, {changed.batch_size} images in a batch")
+    if (labels := changed.labels) is not None:
+        of = f" by {labels.attribute}" if labels.attribute else ""
+        print(f"labels    {labels.per_class:,} of each class{of}, {labels.batch_size} in a batch")
     print(f"reported  {changed.expect or 'nothing that we know of'}{' (full size)' if smoke else ''}")
     print("\nnets and what else training keeps")
     for key, net in _nets(changed):

@@ -14,7 +14,7 @@ from ebmlearn.commands._recipe import named, tell_changes
 from ebmlearn.commands._results import GRID
 from ebmlearn.data import own
 from ebmlearn.progress import progress_enabled
-from ebmlearn.recipes import Recipe
+from ebmlearn.recipes import Recipe, Streams
 from ebmlearn.speed import Speed
 from ebmlearn.train import Hook, Method, checkpoint, checksum, fit
 from ebmlearn.train.describe import describe
@@ -67,12 +67,13 @@ def train(
     old = ranks.on_main(lambda: _earlier(out, resume, options))
     recipe, settings = _with_settings(recipe, old, settings, out / "run.json")
     # the other ranks find it decoded in the cache
-    x = ranks.main_first(lambda: recipe.load(data, image=image_column, label=label_column)).x
+    images = ranks.main_first(lambda: recipe.load(data, image=image_column, label=label_column))
+    x, streams = images.x, recipe.streams(images, data)
     n, least = criterion if criterion is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
     if n and n < least:
         raise ValueError(f"--criterion is {n}; expected 0, for none, or at least {least} samples")
     random.seed(seed)
-    method = recipe.method((x.shape[1], x.shape[2], x.shape[3]))
+    method = recipe.method((x.shape[1], x.shape[2], x.shape[3]), streams.n_classes)
     if steps is None:
         steps = old["steps"] if old and "steps" not in settings else recipe.steps
     settings.pop("steps", None)  # of a run that goes on they may change, as --steps says
@@ -80,8 +81,8 @@ def train(
     run: dict[str, Any] = {
         "options": {**options, "set": settings},
         "file": file,
-        "settings": {**method.settings(), "batch_size": str(recipe.batch_size)},
-        "data": {"images": len(x), "shape": list(x.shape[1:]), "sha256": checksum(x)},
+        "settings": {**method.settings(), "batch_size": str(streams.batch_size)},
+        "data": {"images": len(x), "shape": list(x.shape[1:]), "sha256": checksum(x), **_labels(streams)},
         "steps": steps,
         "sessions": [*(old["sessions"] if old else []), session],
     }
@@ -89,9 +90,9 @@ def train(
     every, note = every if every is not None else (10 if smoke else 1000), _Note(out / "run.json", run)
     fit(
         method,
-        x,
+        streams.data,
         steps=steps,
-        batch_size=recipe.batch_size,
+        batch_size=streams.batch_size,
         out=out,
         every=every,
         n_checkpoints=n_checkpoints,
@@ -106,6 +107,17 @@ def train(
         print(f"{out} is at step {steps:,} of {steps:,}: nothing to do; --steps N goes on to step N")
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _labels(streams: Streams) -> dict[str, Any]:
+    """What ``run.json`` says of the labels that are used: how many, and which."""
+    if streams.labelled is None:
+        return {}
+    return {
+        "classes": streams.n_classes,
+        "labelled": len(streams.labelled),
+        "labelled_sha256": checksum(streams.labelled),
+    }
 
 
 def _accelerator() -> Any:
@@ -185,7 +197,10 @@ def _begin(path: Path, run: dict[str, Any], old: dict[str, Any] | None) -> None:
         if changed:
             print(f"note: other {' and '.join(changed)} than in the last session", file=sys.stderr)
     data, n, shape = run["options"]["data"], run["data"]["images"], tuple(run["data"]["shape"])
-    print(f"{run['options']['recipe']}: {n:,} images {shape} of {data}, {run['steps']:,} steps", flush=True)
+    few = f", {run['data']['labelled']:,} with labels" if "labelled" in run["data"] else ""
+    print(
+        f"{run['options']['recipe']}: {n:,} images {shape} of {data}{few}, {run['steps']:,} steps", flush=True
+    )
 
 
 def _text(values: dict[str, Any]) -> dict[str, str]:

@@ -7,6 +7,7 @@ name               train / valid / test       image        origin
 ``mnist``          60,000 / - / 10,000        (1, 28, 28)  hub, ``ylecun/mnist``
 ``fashion_mnist``  60,000 / - / 10,000        (1, 28, 28)  hub, ``zalando-datasets/fashion_mnist``
 ``cifar10``        50,000 / - / 10,000        (3, 32, 32)  hub, ``uoft-cs/cifar10``
+``svhn``           73,257 / - / 26,032        (3, 32, 32)  hub, ``ufldl-stanford/svhn``
 ``celeba``         162,770 / 19,867 / 19,962  (3, 64, 64)  hub, ``flwrlabs/celeba``
 =================  =========================  ===========  =====================================
 
@@ -29,6 +30,8 @@ Images of your own become the same ``Images(x, y)``:
 ``from_array``     an array, a tensor, or a file ``.npy``, ``.npz``, ``.pt``
 ``from_hub``       any set of the hub, with the columns of its images and labels named
 =================  ====================================================================================
+
+``labelled(y, per_class)`` chooses the few examples that keep their labels where a method learns from few.
 
 Files are taken to be hostile: nothing in them is run, only PNG and JPEG are decoded, after a look at size and
 mode, and labels that are no whole numbers in range are refused. What is refused is named, with the reason.
@@ -59,6 +62,7 @@ from ebmlearn.data.digits import read_digits
 from ebmlearn.data.folder import class_names, from_folder
 from ebmlearn.data.hub import from_hub, read_parquet
 from ebmlearn.data.images import Images, area_average, to_unit
+from ebmlearn.data.labels import labelled
 from ebmlearn.data.sources import CELEBA_ATTRIBUTES, SOURCES, Source, local_files
 from ebmlearn.data.text import Text, is_local_text, load_text
 
@@ -72,6 +76,7 @@ __all__ = [
     "from_hub",
     "is_local",
     "is_local_text",
+    "labelled",
     "load",
     "load_text",
     "to_unit",
@@ -84,9 +89,9 @@ def load(
     """Load a split of a data set, in the order of its file.
 
     Args:
-        name: ``"digits"``, ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"`` or ``"celeba"``.
-        split: ``"train"`` or ``"test"``; CelebA has ``"valid"`` too. Digits has no official split: in each
-            class, in the order of the file, every fifth image is a test image.
+        name: ``"digits"``, ``"mnist"``, ``"fashion_mnist"``, ``"cifar10"``, ``"svhn"`` or ``"celeba"``.
+        split: ``"train"`` or ``"test"``; CelebA has ``"valid"`` too, SVHN ``"extra"``. Digits has no official
+            split: in each class, in the order of the file, every fifth image is a test image.
         n: only the first n images; no more than these are decoded. None: all.
         size: reduce the images to size x size by area averaging, after the scaling: a new pixel is the mean
             of the old image over the square it covers (no filter, no rounding back to integer levels).
@@ -97,7 +102,8 @@ def load(
         ``Images(x, y)``. The integer level u in {0, ..., max} of a pixel becomes 2 u / max - 1, where max is
         255, for digits 16 (``to_unit``). CelebA is the central square of 148 in the 178 x 218 image (rows 35
         to 182, columns 15 to 162, counted from 0), area averaged to 64 x 64 and rounded to integer levels.
-        All of CelebA's train split is 8 GB of float32: give ``n``.
+        All of CelebA's train split is 8 GB of float32, and SVHN's ``"extra"``, 531,131 easier images, 6.5 GB:
+        give ``n``.
 
     Raises:
         ValueError: unknown ``name`` or ``split``; ``n`` or ``size`` out of range; a file of another layout; a

@@ -61,6 +61,13 @@ SOURCES = {
         config="plain_text",
         image="img",
     ),
+    "svhn": Source(
+        {"train": 73_257, "test": 26_032, "extra": 531_131},
+        (3, 32, 32),
+        32,
+        repo="ufldl-stanford/svhn",
+        config="cropped_digits",
+    ),
     "celeba": Source(
         {"train": 162_770, "valid": 19_867, "test": 19_962},
         (3, 218, 178),

@@ -14,12 +14,14 @@ from functools import partial
 from typing import NamedTuple
 
 import torch
+from numpy.polynomial.hermite_e import hermegauss
 from torch import Tensor
 
 from ebmlearn import check
 from ebmlearn.energy import Energy
-from ebmlearn.evaluate.quadrature import Estimate, Grid, energies, log_total, warn_of_leak
+from ebmlearn.evaluate.quadrature import CHUNK, Estimate, Grid, energies, log_total, warn_of_leak
 from ebmlearn.nets import GaussianGenerator, Generator
+from ebmlearn.posteriors import GaussianPosterior
 
 _ENTRIES = 2**22  # of a table that is held at once: 32 MB
 
@@ -68,10 +70,76 @@ def log_prob(x: Tensor, generator: Generator, grid: Grid, prior: Energy | None =
     rows = map(partial(log_total, grid=grid), _joint(x, generator, grid, table))
     value, error = (torch.cat(part) for part in zip(*rows, strict=True))
     log_z, z_error = log_total(table, grid)
-    norm = 0.0
-    if isinstance(generator, GaussianGenerator):
-        norm = 0.5 * math.prod(generator.event_shape) * math.log(2 * math.pi * generator.std**2)
-    return Estimate(value - log_z - norm, error + z_error)
+    return Estimate(value - log_z - _norm(generator), error + z_error)
+
+
+def elbo(x: Tensor, generator: Generator, encoder: GaussianPosterior, n: int = 24) -> Estimate[Tensor]:
+    """Evidence lower bound ``E_q[log p(x|z)] - KL(q(z|x) ‖ N(0, I))`` of each example, with all constants.
+
+    The expectation is by Gauss-Hermite quadrature around each ``q``, so that ``q`` may be narrow or wide. The
+    bound is ``log p(x) - KL(q(z|x) ‖ p(z|x))``: with `log_prob` it gives the encoder's error. Over data of
+    known density the mean of ``log p_data(x) - elbo`` is ``KL(Q ‖ P)`` of ``Q = p_data(x) q(z|x)`` and
+    ``P = p(z) p(x|z)``.
+
+    Args:
+        x: Examples, shape ``(B, *event)``.
+        generator: ``p(x|z)``, of one or two latents; as for `log_prob`.
+        encoder: ``q(z|x)``.
+        n: Nodes along an axis, >= 4. The error is the difference to three quarters of them.
+
+    Returns:
+        Value and error, each of shape ``(B,)`` in float64, in nats.
+
+    Raises:
+        ValueError: If latents differ in number or are more than two, or ``x`` does not fit.
+
+    Example:
+        >>> from ebmlearn.nets import MLPGenerator
+        >>> line = MLPGenerator(1, (1,), (), std=1.0)
+        >>> for p, v in zip(line.parameters(), (1.0, 0.0)):
+        ...     _ = torch.nn.init.constant_(p, v)
+        >>> q = GaussianPosterior(lambda x: torch.cat([x / 2, 0 * x - math.log(2) / 2], 1), 1)
+        >>> x = torch.tensor([[1.0]])  # q is the exact posterior: the bound is log N(1; 0, 2)
+        >>> f"{elbo(x, line, q).value.item():.4f} {-0.25 - math.log(4 * math.pi) / 2:.4f}"
+        '-1.5155 -1.5155'
+    """
+    check.instance("generator", generator, Generator)
+    check.instance("encoder", encoder, GaussianPosterior)
+    event = generator.event_shape if isinstance(generator, GaussianGenerator) else None
+    check.batch("x", x, least=1, event=event)
+    check.count("n", n, 4)
+    m = encoder.latent_dim
+    if m != generator.latent_dim or m > 2:
+        raise ValueError(
+            f"the encoder has {m} latents, the generator {generator.latent_dim}; expected equal numbers, "
+            "1 or 2"
+        )
+    norm = _norm(generator)
+    with torch.no_grad():
+        fine, coarse = (
+            torch.cat([-_mean_reconstruction(part, generator, encoder, k) for part in x.split(CHUNK // n)])
+            for k in (n, 3 * n // 4)
+        )
+        kl = encoder.kl(x).cpu().double()
+    return Estimate(fine - kl - norm, (fine - coarse).abs())
+
+
+def _mean_reconstruction(x: Tensor, generator: Generator, encoder: GaussianPosterior, n: int) -> Tensor:
+    """``E_q[reconstruction(x, z)]`` of each ``x`` by the Gauss-Hermite rule, in float64."""
+    node, weight = map(torch.from_numpy, hermegauss(n))
+    nodes = torch.cartesian_prod(*[node] * encoder.latent_dim).view(-1, encoder.latent_dim)
+    weights = torch.cartesian_prod(*[weight / weight.sum()] * encoder.latent_dim).view(len(nodes), -1).prod(1)
+    z = encoder.mean(x) + encoder.std(x) * nodes[:, None].to(x)
+    repeated = x.expand(len(nodes), *x.shape).flatten(0, 1)
+    table = generator.reconstruction(repeated, z.flatten(0, 1)).view(len(nodes), len(x))
+    return weights @ table.cpu().double()
+
+
+def _norm(generator: Generator) -> float:
+    """What ``reconstruction`` leaves out of ``-log p(x|z)``."""
+    if not isinstance(generator, GaussianGenerator):
+        return 0.0
+    return 0.5 * math.prod(generator.event_shape) * math.log(2 * math.pi * generator.std**2)
 
 
 def posterior(x: Tensor, generator: Generator, grid: Grid, prior: Energy | None = None) -> Tensor:

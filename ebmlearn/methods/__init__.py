@@ -1,8 +1,10 @@
 """Learning methods: one file, one paper."""
 
+from ebmlearn.methods.bidvl import BiDVL
 from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
 from ebmlearn.methods.coopnets import CoopNets
+from ebmlearn.methods.divergence_triangle import DivergenceTriangle
 from ebmlearn.methods.dual_mcmc import DualMCMC
 from ebmlearn.methods.energy_discrepancy import EnergyDiscrepancy
 from ebmlearn.methods.exact_likelihood import ExactLikelihood
@@ -15,6 +17,7 @@ from ebmlearn.methods.neural_transport import NeuralTransport
 from ebmlearn.methods.score_matching import ScoreMatching
 from ebmlearn.methods.short_run import ShortRunGenerator
 from ebmlearn.methods.short_run_inference import ShortRunInference
+from ebmlearn.methods.symbol_vector import SymbolVectorCoupling
 from ebmlearn.methods.vae import VAE
 from ebmlearn.methods.vages import VaGES
 from ebmlearn.methods.variational_teaching import VariationalTeaching
@@ -22,9 +25,11 @@ from ebmlearn.methods.variational_teaching import VariationalTeaching
 __all__ = [
     "NCE",
     "VAE",
+    "BiDVL",
     "BiSM",
     "Classification",
     "CoopNets",
+    "DivergenceTriangle",
     "DualMCMC",
     "EnergyDiscrepancy",
     "ExactLikelihood",
@@ -36,6 +41,7 @@ __all__ = [
     "ScoreMatching",
     "ShortRunGenerator",
     "ShortRunInference",
+    "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
 ]

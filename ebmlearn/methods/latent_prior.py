@@ -105,6 +105,13 @@ class LatentPrior(Method):
 
         return self.posterior_chain(energy, self.generator.latent(len(x)))
 
+    @torch.no_grad()
+    def anomaly(self, x: Tensor) -> Tensor:
+        """``-log p(x, z)`` at latents of `infer`, up to a constant, in nats, ``(B, *event)`` to ``(B,)``:
+        high where ``x`` is unlike the training data."""
+        z = self.infer(x)
+        return self.generator.reconstruction(x, z) + self.prior(z)
+
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
 

@@ -57,6 +57,13 @@ class VAE(Method):
         with torch.no_grad():
             return self.generator.sample(n)
 
+    @torch.no_grad()
+    def anomaly(self, x: Tensor) -> Tensor:
+        """Minus the bound of ``log p(x)`` at one draw of the encoder, up to a constant, in nats,
+        ``(B, *event)`` to ``(B,)``: high where ``x`` is unlike the training data."""
+        (z,) = self.posterior.sample(x)
+        return self.generator.reconstruction(x, z) + self.posterior.kl(x)
+
     def step(self, batch: Tensor) -> dict[str, Tensor]:
         """One iteration on a batch ``(B, *event)``.
 
@@ -78,14 +85,14 @@ class VAE(Method):
         }
 
 
-def check_latents(generator: Any, posterior: Any) -> None:
-    """Refuse a generator and a posterior whose latents differ in number.
+def check_latents(generator: Any, other: Any, name: str = "posterior") -> None:
+    """Refuse a generator and a posterior, or what ``name`` says, whose latents differ in number.
 
     Raises:
         ValueError: If they do.
     """
-    if generator.latent_dim != posterior.latent_dim:
+    if generator.latent_dim != other.latent_dim:
         raise ValueError(
-            f"the generator has {generator.latent_dim} latents, the posterior {posterior.latent_dim}; "
+            f"the generator has {generator.latent_dim} latents, the {name} {other.latent_dim}; "
             "expected equal numbers"
         )

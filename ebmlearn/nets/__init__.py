@@ -1,6 +1,7 @@
 """Networks, with no algorithm inside."""
 
 from ebmlearn.nets.attention import NonLocalEnergy
+from ebmlearn.nets.bag_of_words import BagOfWordsGenerator
 from ebmlearn.nets.classifier import Classifier
 from ebmlearn.nets.conditional import ConditionalEnergy, ConditionalGenerator, beside
 from ebmlearn.nets.conv import ConvEnergy
@@ -12,15 +13,19 @@ from ebmlearn.nets.encoder import ConvEncoder
 from ebmlearn.nets.flow import Flow, RealNVP
 from ebmlearn.nets.generator import GaussianGenerator, Generator, MLPGenerator
 from ebmlearn.nets.glow import Glow
+from ebmlearn.nets.joint import JointConvEnergy, JointMLPEnergy
 from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.nets.residual import ResidualFeatures
+from ebmlearn.nets.symbol import SymbolEnergy
+from ebmlearn.nets.tabular import TabularGenerator
 from ebmlearn.nets.text import TextGenerator
 from ebmlearn.nets.zuko import ZukoFlow
 
 __all__ = [
     "EBLVM",
+    "BagOfWordsGenerator",
     "Classifier",
     "ConditionalEnergy",
     "ConditionalGenerator",
@@ -34,6 +39,8 @@ __all__ = [
     "GaussianGenerator",
     "Generator",
     "Glow",
+    "JointConvEnergy",
+    "JointMLPEnergy",
     "JointNet",
     "LadderGenerator",
     "LinearEnergy",
@@ -42,6 +49,8 @@ __all__ = [
     "NonLocalEnergy",
     "RealNVP",
     "ResidualFeatures",
+    "SymbolEnergy",
+    "TabularGenerator",
     "TextGenerator",
     "ZukoFlow",
     "beside",

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from ebmlearn import check
 
@@ -84,3 +85,42 @@ class Readout(nn.Linear):
             return super().forward(x).squeeze(1)
         with torch.autocast(x.device.type, enabled=False):
             return super().forward(x.to(self.weight.dtype)).squeeze(1)
+
+
+def stack(layers: Sequence[nn.Module], spectral_norm: bool) -> nn.Sequential:
+    """Layers in a row, with `SpectralNorm` around those that have a matrix if it is asked for."""
+    linear = (nn.Linear, nn.Conv2d)
+    return nn.Sequential(*(SpectralNorm(m) if spectral_norm and isinstance(m, linear) else m for m in layers))
+
+
+class SpectralNorm(nn.Module):
+    """A linear layer or a convolution whose weights are divided by their largest singular value (Miyato et
+    al. 2018, arXiv:1802.05957). The weights count as a matrix with a row for each output.
+
+    The value is estimated by power iteration, one more at each call in training mode with gradients. None
+    flows through the singular vectors. That of torch cannot be pickled, and estimates in
+    bfloat16 under autocast.
+    """
+
+    left: Tensor
+
+    def __init__(self, layer: nn.Linear | nn.Conv2d) -> None:
+        super().__init__()
+        self.layer = layer
+        self.register_buffer("left", torch.randn(len(layer.weight)))
+        for _ in range(15):
+            self._norm()
+
+    def _norm(self) -> Tensor:
+        weight = self.layer.weight.flatten(1)
+        with torch.no_grad():  # products by element are in float32 under autocast
+            right = normalize((weight * self.left[:, None]).sum(0), dim=0)
+        image = (weight * right).sum(1)
+        if self.training and torch.is_grad_enabled():
+            self.left.copy_(normalize(image.detach(), dim=0))
+        return torch.linalg.vector_norm(image)
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm, bias = self._norm(), self.layer.bias
+        y = self.layer(x) / norm  # three times as fast as functional_call with other weights
+        return y if bias is None else y + (1 - 1 / norm) * bias.view(-1, *[1] * (y.ndim - 2))

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from ebmlearn import check
 from ebmlearn.architecture import Net
-from ebmlearn.nets._layers import Readout, check_activation, check_images
+from ebmlearn.nets._layers import Readout, check_activation, check_images, stack
 
 
 class ConvEnergy(Net):
@@ -22,6 +23,9 @@ class ConvEnergy(Net):
         stem: Channels of a convolution before them that keeps the size (3 x 3, stride 1, padding 1); None: no
             such convolution.
         activation: Makes an activation.
+        spectral_norm: Whether the weights of each layer are divided by their largest singular value, as
+            `JointConvEnergy` has it.
+        bounded: Whether the energy is ``softplus`` of the last layer, which is positive.
 
     Raises:
         ValueError: If the image is too small for so many halvings, or ``x`` has another shape.
@@ -35,8 +39,13 @@ class ConvEnergy(Net):
         *,
         stem: int | None = None,
         activation: Callable[[], nn.Module] = nn.SiLU,
+        spectral_norm: bool = False,
+        bounded: bool = False,
     ) -> None:
         super().__init__()
+        check.choice("spectral_norm", spectral_norm, (True, False))
+        check.choice("bounded", bounded, (True, False))
+        self.bounded = bounded
         check.count("channels", channels)
         check.count("size", size)
         widths = check.counts("widths", widths, some=False)
@@ -55,8 +64,12 @@ class ConvEnergy(Net):
         for width in widths:
             layers += [nn.Conv2d(channels, width, 4, stride=2, padding=1), activation()]
             channels, size = width, size // 2
-        self.net = nn.Sequential(*layers, nn.Flatten(), Readout(channels * size**2))
+        self.net = stack([*layers, nn.Flatten(), Readout(channels * size**2)], spectral_norm)
 
     def forward(self, x: Tensor) -> Tensor:
         check_images(x, self.image_shape)
-        return self.net(x)
+        energy = self.net(x)
+        return softplus(energy) if self.bounded else energy
+
+    def extra_repr(self) -> str:
+        return "bounded=True" if self.bounded else ""

@@ -86,8 +86,13 @@ class Posterior(Net, ABC):
         return self.rsample(v, n, generator)
 
     def _output(self, net: Callable[[Tensor], Tensor], v: Tensor, length: int) -> Tensor:
-        check.batch("v", v)
-        out = net(v)
+        try:
+            if not isinstance(v, Tensor) or v.is_floating_point():
+                check.batch("v", v)
+            out = net(v)
+        except RuntimeError:
+            check.batch("v", v)  # whole numbers are for nets that take them, as text has it
+            raise
         if out.shape != (len(v), length):
             raise ValueError(f"the net returned shape {tuple(out.shape)}; expected ({len(v)}, {length})")
         return out

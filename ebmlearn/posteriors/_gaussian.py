@@ -45,6 +45,14 @@ class GaussianPosterior(Posterior):
         """``μ(v)``, ``(B, *event)`` to ``(B, m)``."""
         return self._mean_log_std(v)[0]
 
+    def std(self, v: Tensor) -> Tensor:
+        """``s(v)``, ``(B, *event)`` to ``(B, m)``."""
+        return self._mean_log_std(v)[1].exp()
+
+    def entropy(self, v: Tensor) -> Tensor:
+        """``H(q(h|v)) = Σ log s + ½ log 2πe`` in nats, ``(B, *event)`` to ``(B,)``."""
+        return (self._mean_log_std(v)[1] + 0.5 * math.log(2 * math.pi * math.e)).sum(1)
+
     def kl(self, v: Tensor) -> Tensor:
         """``KL(q(h|v) ‖ N(0, I)) = Σ ½ (μ² + s² - 1) - log s`` in nats, ``(B, *event)`` to ``(B,)``."""
         mean, log_std = self._mean_log_std(v)

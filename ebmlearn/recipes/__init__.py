@@ -8,8 +8,11 @@ source beside it.
 ``python -m ebmlearn show NAME`` lists the settings of a recipe, and ``--set KEY=VALUE`` changes one:
 ``--set lr_energy=1e-4 --set chain.n_steps=60``; in Python, `Recipe.with_settings` does. They are recorded in
 ``run.json``, and hold for whatever is done with the run. A run that goes on keeps them, but for learning
-rates, which may be given anew. Nets are code: to have others, copy the recipe to a file of your own, and name
-it ``FILE.py:NAME`` in place of a name::
+rates, which may be given anew. A recipe that learns classes from a few labels has ``labels.per_class`` among
+them; with ``--data FOLDER`` the sub-folders are the classes.
+
+Nets are code: to have others, copy the recipe to a file of your own, and name it ``FILE.py:NAME`` in place of
+a name::
 
     # my_recipes.py: python -m ebmlearn train my_recipes.py:mine --out runs/a
     def mine(*, smoke=False):
@@ -31,8 +34,10 @@ from collections.abc import Callable
 from functools import partial
 
 from ebmlearn.recipes import anatomy, from_file
-from ebmlearn.recipes._base import Recipe
+from ebmlearn.recipes._base import Labels, Recipe, Streams
+from ebmlearn.recipes.bidvl import bidvl
 from ebmlearn.recipes.coopnets import coopnets
+from ebmlearn.recipes.divergence_triangle import divergence_triangle
 from ebmlearn.recipes.dual_mcmc import dual_mcmc
 from ebmlearn.recipes.flow_contrastive import flow_contrastive
 from ebmlearn.recipes.latent_prior import latent_prior
@@ -40,10 +45,13 @@ from ebmlearn.recipes.neural_transport import neural_transport
 from ebmlearn.recipes.score_matching_latent import score_matching_latent
 from ebmlearn.recipes.short_run import short_run
 from ebmlearn.recipes.short_run_inference import short_run_inference
+from ebmlearn.recipes.symbol_vector import symbol_vector
 from ebmlearn.recipes.variational_teaching import variational_teaching
 
 # The name says the side of the images where a data set comes in several.
 _DATA = {"mnist": "mnist", "cifar10": "cifar10", "celeba64": "celeba"}
+# For the method that is known for it.
+_SVHN = {"svhn": "svhn"}
 
 RECIPES: dict[str, Callable[..., Recipe]] = {
     **{f"short-run-{name}": partial(short_run, data) for name, data in _DATA.items()},
@@ -56,8 +64,11 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     **{f"neural-transport-{name}": partial(neural_transport, data) for name, data in _DATA.items()},
     **{f"short-run-inference-{name}": partial(short_run_inference, data) for name, data in _DATA.items()},
     **{f"latent-prior-{name}": partial(latent_prior, data) for name, data in _DATA.items()},
+    **{f"symbol-vector-{name}": partial(symbol_vector, data) for name, data in (_DATA | _SVHN).items()},
+    **{f"divergence-triangle-{name}": partial(divergence_triangle, data) for name, data in _DATA.items()},
     **{f"bism-{name}": partial(score_matching_latent, "bism", data) for name, data in _DATA.items()},
     **{f"vages-{name}": partial(score_matching_latent, "vages", data) for name, data in _DATA.items()},
+    **{f"bidvl-{name}": partial(bidvl, data) for name, data in _DATA.items()},
 }
 """Name to function ``recipe(*, smoke=False) -> Recipe``, in the order of the book."""
 
@@ -83,4 +94,4 @@ def find(name: str, *, smoke: bool = False) -> Recipe:
     return RECIPES[name](smoke=smoke)
 
 
-__all__ = ["RECIPES", "Recipe", "find"]
+__all__ = ["RECIPES", "Labels", "Recipe", "Streams", "find"]

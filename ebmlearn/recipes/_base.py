@@ -3,15 +3,15 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
-from ebmlearn import random
-from ebmlearn.data import Images, load, own
+from ebmlearn import check, random
+from ebmlearn.data import CELEBA_ATTRIBUTES, Images, labelled, load, own
 from ebmlearn.data.sources import SOURCES
 from ebmlearn.progress import progress_enabled
 from ebmlearn.recipes import settings
@@ -27,16 +27,60 @@ _FIELDS = {
     "pad": (0, False),
     "channels": (1, True),
 }
+# Those of its labels, where it has some
+_LABELS = {"labels.per_class": (0, False), "labels.batch_size": (1, False), "labels.seed": (0, False)}
+_ATTRIBUTE = "labels.attribute"
 
 
 def _field(name: str, value: Any) -> int | None:
-    least, optional = _FIELDS[name]
+    least, optional = (_FIELDS | _LABELS)[name]
     if value is None and optional:
         return None
     value = settings.checked(name, value, int | None if optional else int, 64 if least else 2)
     if value < least:
         raise ValueError(f"{name} is {value}; expected a whole number of at least {least}")
     return value
+
+
+def _attribute(value: Any) -> str | None:
+    if value is not None:
+        check.choice(_ATTRIBUTE, value, (*CELEBA_ATTRIBUTES, None))
+    return value
+
+
+class Streams(NamedTuple):
+    """What `ebmlearn.train.fit` takes, and what became of the labels.
+
+    Attributes:
+        data, batch_size: Of `ebmlearn.train.fit`.
+        n_classes: Classes of the labels; None without.
+        labelled: Indices of the images whose labels are used, ``(n,)``; None without.
+    """
+
+    data: Any
+    batch_size: Any
+    n_classes: int | None
+    labelled: Tensor | None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a recipe that learns from a few of them: a second stream of batches.
+
+    Attributes:
+        per_class: Examples of each class that keep their labels, chosen by `ebmlearn.data.labelled`; 0: none,
+            and the method finds clusters.
+        batch_size: Labelled images in a batch, over all ranks.
+        seed: Of the choice.
+        attribute: Which of ``ebmlearn.data.CELEBA_ATTRIBUTES`` is the class; None: each image has one class.
+        n_classes: Classes of the recipe's own data.
+    """
+
+    per_class: int
+    batch_size: int
+    seed: int = 0
+    attribute: str | None = None
+    n_classes: int = 10
 
 
 @dataclass(frozen=True)
@@ -49,7 +93,7 @@ class Recipe:
         data: Name of the data set, for `ebmlearn.data.load`; or images of one's own, as `Recipe.load` takes.
         setup: From the shape ``(C, H, W)`` of an image, a ``partial`` of the method's class: nets and starts
             by position, settings by keyword, so that `Recipe.settings` can list them and
-            `Recipe.with_settings` change them.
+            `Recipe.with_settings` change them. With ``labels``, from the shape and the number of classes.
         sample: ``sample(method, n)`` gives ``n`` images of a trained method, shape ``(n, C, H, W)``,
             nominally in [-1, 1]. It uses the averages of the weights where the method keeps some.
         batch_size: Images in a batch, over all ranks.
@@ -58,6 +102,7 @@ class Recipe:
         size: Reduce images with a larger side to this one; None: as they are loaded.
         pad: Pixels of background (-1) added at each side, as papers do to make 28 x 28 into 32 x 32.
         channels: Of images of one's own, where ``data`` names such; None: those of the data set.
+        labels: Of how many images the classes are learned, and how; None: it learns from images alone.
         expect: What the paper reports for it, with its source; empty where we know of none.
         changes: Settings of the method that `Recipe.with_settings` has changed, by name.
 
@@ -78,7 +123,7 @@ class Recipe:
     summary: str
     source: str
     data: str
-    setup: Callable[[tuple[int, int, int]], partial[Any]]
+    setup: Callable[..., partial[Any]]
     sample: Callable[[Any, int], Tensor]
     batch_size: int
     steps: int
@@ -86,21 +131,28 @@ class Recipe:
     size: int | None = None
     pad: int = 0
     channels: int | None = None
+    labels: Labels | None = None
     expect: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
 
-    def method(self, shape: tuple[int, int, int]) -> Method:
-        """The untrained method, for images of a shape ``(C, H, W)``.
+    def method(self, shape: tuple[int, int, int], n_classes: int | None = None) -> Method:
+        """The untrained method, for images of a shape ``(C, H, W)``, of so many classes where it has labels
+        (None: as its own data).
 
         Raises:
             ValueError: If the method refuses a setting.
         """
-        return settings.change(self._setup(shape), self.changes)()
+        return settings.change(self._setup(shape, n_classes), self.changes)()
 
     def settings(self) -> dict[str, Any]:
         """All that `Recipe.with_settings` can change, by name, with the values of now: numbers and texts, and
         the chains, optimisers, schedules and functions of the method."""
-        return {name: getattr(self, name) for name in _FIELDS} | settings.table(self.sketch())
+        own = {name: getattr(self, name) for name in _FIELDS}
+        own |= {name: getattr(self.labels, name.partition(".")[2]) for name in self._of_labels()}
+        return own | settings.table(self.sketch())
+
+    def _of_labels(self) -> list[str]:
+        return [] if self.labels is None else [*_LABELS, _ATTRIBUTE]
 
     def with_settings(self, changes: Mapping[str, Any]) -> Self:
         """The same recipe with other settings: ``{"lr_energy": 1e-4, "chain.n_steps": 60}``.
@@ -114,7 +166,15 @@ class Recipe:
         fields: dict[str, Any] = {
             name: _field(name, value) for name, value in changes.items() if name in _FIELDS
         }
-        rest = {name: value for name, value in changes.items() if name not in _FIELDS}
+        if self.labels is not None:
+            given = {name: changes[name] for name in self._of_labels() if name in changes}
+            short: dict[str, Any] = {
+                name.partition(".")[2]: _attribute(value) if name == _ATTRIBUTE else _field(name, value)
+                for name, value in given.items()
+            }
+            fields["labels"] = replace(self.labels, **short)
+        known = [*_FIELDS, *self._of_labels()]
+        rest = {name: value for name, value in changes.items() if name not in known}
         changed = replace(self, **fields, changes={**self.changes, **rest})
         changed.sketch()  # refuses what is unknown or off here, not when the method is built
         return changed
@@ -127,10 +187,10 @@ class Recipe:
         except (RuntimeError, TypeError):  # a net that looks at values while it is made
             with random.kept():
                 setup = self._setup(self.shape())
-        return settings.change(setup, self.changes, _FIELDS)
+        return settings.change(setup, self.changes, [*_FIELDS, *self._of_labels()])
 
-    def _setup(self, shape: tuple[int, int, int]) -> partial[Any]:
-        setup = self.setup(shape)
+    def _setup(self, shape: tuple[int, int, int], n_classes: int | None = None) -> partial[Any]:
+        setup = self.setup(shape, *([] if self.labels is None else [n_classes or self.labels.n_classes]))
         if not isinstance(setup, partial):
             kind = type(setup).__name__
             raise ValueError(
@@ -181,6 +241,57 @@ class Recipe:
             x = functional.pad(x, (self.pad,) * 4, value=-1.0)
         return Images(x, y)
 
+    def classes(self, y: Tensor, data: str) -> tuple[Tensor, int]:
+        """The class of each image, and the number of classes.
+
+        Args:
+            y: Labels of `Recipe.load`.
+            data: The data set that they are of, as `Recipe.load` takes it.
+
+        Raises:
+            ValueError: If there are none, or several attributes and no word on which.
+        """
+        attribute = None if self.labels is None else self.labels.attribute
+        if (y.ndim == 2) != (attribute is not None):
+            kind = f"{len(y.T)} attributes" if y.ndim == 2 else "one class"
+            advice = "one of them, such as Smiling" if y.ndim == 2 else "None"
+            raise ValueError(
+                f"{_ATTRIBUTE} is {attribute}, but each image of {data} has {kind}: --set {_ATTRIBUTE}= "
+                f"takes {advice}"
+            )
+        if attribute is not None:
+            return y[:, CELEBA_ATTRIBUTES.index(attribute)], 2
+        if not y.any():
+            raise ValueError(
+                f"all images of {data} are of one class, so there are no labels to learn; give a folder with "
+                "a sub-folder for each class, or --label-column of a set on the hub"
+            )
+        return y, SOURCES[data].n_classes if data in SOURCES else int(y.max()) + 1
+
+    def streams(self, images: Images, data: str | None = None) -> Streams:
+        """What `ebmlearn.train.fit` takes: the images; where it learns from labels, with a second stream
+        of some of them and their classes.
+
+        Args:
+            images: Of `Recipe.load`.
+            data: The data set that they are of; None: the recipe's own.
+
+        Raises:
+            ValueError: If a class has too few images, or as `Recipe.classes`.
+        """
+        if self.labels is None or not self.labels.per_class:
+            return Streams(images.x, self.batch_size, None, None)
+        data, labels = data or self.data, self.labels
+        y, n_classes = self.classes(images.y, data)
+        chosen = labelled(y, labels.per_class, seed=labels.seed, n_classes=n_classes)
+        if labels.batch_size > len(chosen):
+            raise ValueError(
+                f"labels.batch_size is {labels.batch_size}, but {labels.per_class} of each of {n_classes} "
+                f"classes are {len(chosen)} labelled images; --set labels.batch_size={len(chosen)} at most"
+            )
+        few = (images.x[chosen], y[chosen])
+        return Streams((images.x, few), (self.batch_size, labels.batch_size), n_classes, chosen)
+
     def shape(self) -> tuple[int, int, int]:
         """Shape ``(C, H, W)`` of an image of `load`, without loading any.
 
@@ -199,7 +310,8 @@ class Recipe:
 
     def tiny(self) -> Self:
         """The same on few and small images, in few and small batches; the nets are left to the caller."""
-        return replace(self, batch_size=16, steps=20, n=256, size=16, pad=0)
+        labels = self.labels and replace(self.labels, per_class=4, batch_size=8)
+        return replace(self, batch_size=16, steps=20, n=256, size=16, pad=0, labels=labels)
 
     @torch.no_grad()
     def images(self, method: Method, n: int, *, progress: bool = False) -> Tensor:

@@ -12,7 +12,7 @@ from ast import literal_eval
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import torch
 from torch import nn
@@ -160,6 +160,8 @@ def _words(hint: Any) -> str:
 
     def word(kind: Any) -> str:
         plain = _plain(kind)
+        if plain is Literal:
+            return f"one of {', '.join(map(repr, get_args(kind)))}"
         if plain in _WORDS:
             return _WORDS[plain]
         return "a function (in Python)" if plain is Callable else f"a {getattr(plain, '__name__', plain)}"
@@ -182,6 +184,8 @@ def _fit(value: Any, kind: Any) -> tuple[bool, Any]:
     origin = _plain(kind)
     if kind is Any:
         return True, value
+    if origin is Literal:
+        return type(value) is str and value in get_args(kind), value
     if kind in (int, float):
         number = isinstance(value, (int, kind)) and not isinstance(value, bool)
         return (True, kind(value)) if number and abs(value) < 1e300 else (False, None)

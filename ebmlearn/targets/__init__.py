@@ -4,7 +4,8 @@ Every function returns an `ebmlearn.energy.ExactEnergy`: call it for the energy,
 ``score``, ``sample`` and ``log_z``. Besides, it has ``box = (low, high)``: all but about 1e-9 of the mass is
 in the square ``[low, high]²``, which is what a quadrature grid or a plot needs. `correlated_gaussian` and
 `funnel` exist in more dimensions too; their box is then a cube. `phrase_book` is a language, no density: its
-``x`` are sentences; it has an exact entropy, no score and no box.
+``x`` are sentences; it has an exact entropy, no score and no box. `topic_corpus` (counts of words) and
+`mixed_table` (numbers and yes or no) have labels and an exact ``p(y|x)``, no score and no box either.
 
 Buffers are made in torch's default dtype; ``.double()`` and ``.to(device)`` work as on any module.
 
@@ -29,6 +30,8 @@ from ebmlearn.targets.mixtures import (
 )
 from ebmlearn.targets.phrases import phrase_book
 from ebmlearn.targets.stiff import correlated_gaussian, funnel
+from ebmlearn.targets.table import mixed_table
+from ebmlearn.targets.topics import topic_corpus
 
 __all__ = [
     "checkerboard",
@@ -36,10 +39,12 @@ __all__ = [
     "eight_gaussians",
     "four_weighted_gaussians",
     "funnel",
+    "mixed_table",
     "phrase_book",
     "pinwheel",
     "rings",
     "swiss_roll",
+    "topic_corpus",
     "twenty_five_gaussians",
     "two_moons",
 ]

@@ -37,8 +37,12 @@ def cost(name: str) -> dict:
     torch.manual_seed(0)
     recipe = RECIPES[name]()
     method = recipe.method(recipe.shape())
+    batch = x = torch.rand(BATCH, *recipe.shape()) * 2 - 1
+    if (labels := recipe.labels) is not None:
+        few = x[: max(1, BATCH * labels.batch_size // recipe.batch_size)]
+        batch = (x, (few, torch.arange(len(few))))
     with CountFlops() as counter:
-        method.step(torch.rand(BATCH, *recipe.shape()) * 2 - 1)
+        method.step(batch)
     groups = [group for o in method.optimizers.values() for group in o.param_groups]
     return {
         "name": name,

@@ -23,9 +23,11 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     VAE,
+    BiDVL,
     BiSM,
     Classification,
     CoopNets,
+    DivergenceTriangle,
     DualMCMC,
     EnergyDiscrepancy,
     ExactLikelihood,
@@ -36,10 +38,20 @@ from ebmlearn.methods import (
     NeuralTransport,
     ScoreMatching,
     ShortRunInference,
+    SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
 )
-from ebmlearn.nets import EBLVM, Classifier, ConvEnergy, ConvGenerator, MLPEnergy, RealNVP
+from ebmlearn.nets import (
+    EBLVM,
+    Classifier,
+    ConvEnergy,
+    ConvGenerator,
+    JointConvEnergy,
+    MLPEnergy,
+    RealNVP,
+    SymbolEnergy,
+)
 from ebmlearn.objectives import (
     denoising_score_matching,
     multiscale_denoising,
@@ -136,7 +148,24 @@ def cases() -> dict[str, Case]:
         "short-run inference": of_generator(
             ShortRunInference(generator(), chain=LATENT_CHAIN, n_chains=64), N_STEPS
         ),
+        "symbol-vector coupling, clusters": of_generator(
+            SymbolVectorCoupling(
+                SymbolEnergy(N_LATENTS, 10),
+                generator(),
+                posterior(),
+                prior_chain=LATENT_CHAIN.replace(step_size=0.4),
+                label_weight=0.0,
+            ),
+            N_STEPS,
+        ),
         "variational auto-encoder": of_generator(VAE(generator(), posterior())),
+        "divergence triangle": of_joint(
+            DivergenceTriangle(
+                JointConvEnergy(1, 28, N_LATENTS, spectral_norm=True), generator(), posterior()
+            ),
+            0,
+        ),
+        "bi-level doubly variational learning": of_energy(BiDVL(energy(), generator(), posterior())),
         "sliced score matching": of_energy(ScoreMatching(energy(), sliced_score_matching)),
         "denoising score matching": of_energy(ScoreMatching(energy(), denoising)),
         "multi-scale denoising": of_energy(

@@ -1,4 +1,4 @@
-"""The script behind chapter 14's table of anomalies: split, scores, and what is stored."""
+"""The script behind the tables of anomalies: split, scores, and what is stored."""
 
 import importlib
 import json
@@ -71,3 +71,56 @@ def test_the_stored_table_is_whole_and_says_how_it_was_made(script):
         place = script.DIGITS.index(r["digit"]), r["seed"]
         for score, value in r["average precision"].items():
             assert found[r["learner"], score][place].item() == pytest.approx(value)
+
+
+@pytest.mark.parametrize("rest", ["", ", no noise"])
+@pytest.mark.parametrize("name", ["divergence triangle", "BiDVL"])
+def test_later_learners_have_their_own_energy_beside_the_scores_of_the_vae(script, name, rest):
+    el.seed(0)
+    method, x = script.learner(name + rest).eval(), torch.rand(5, 1, 14, 14) * 2 - 1
+    el.seed(1)
+    found = script.scores(method, x)
+    el.seed(1)
+    with torch.no_grad():
+        z, mean = method.posterior.sample(x)[0], method.posterior.mean(x)
+        energy = method.energy(x) if name == "BiDVL" else method.energy.joint(x, mean)
+        nats = (x - method.generator(z)).square().flatten(1).sum(1) / (2 * 0.3**2)
+        torch.testing.assert_close(found["joint"], nats + z.square().sum(1) / 2)
+        torch.testing.assert_close(found["minus ELBO"], nats + method.posterior.kl(x))
+    torch.testing.assert_close(found["energy"], energy)
+    assert method.noise == (not rest)
+
+
+def test_the_later_table_is_whole_and_leaves_that_of_chapter_14_alone(script):
+    table, found = script.stored(later=True)
+    assert table["setting"] == json.loads(json.dumps(script.LATER))
+    assert {"date", "machine", "torch"} == table["made"].keys()
+    expected = [tuple(r.values()) for r in script.rows(script.UPDATES_LATER)]
+    assert sorted((r["learner"], r["digit"], r["seed"]) for r in table["runs"]) == sorted(expected)
+    assert {learner for learner, _ in found} == set(script.UPDATES_LATER)
+    assert not any(v.isnan().any() for v in found.values())
+    first, of_first = script.stored()
+    assert (
+        {r["learner"] for r in first["runs"]} == {learner for learner, _ in of_first} == set(script.UPDATES)
+    )
+    # the same images are held out: as many anomalies
+    shares = {(r["digit"], r["anomalies"]) for r in [*first["runs"], *table["runs"]]}
+    assert len(shares) == len(script.DIGITS)
+
+
+def test_what_a_table_has_is_kept_and_only_the_rest_is_run():
+    tables = importlib.import_module("tables")
+    rows, ran = [{"learner": name, "seed": seed} for name in "ab" for seed in (0, 1)], []
+
+    def run(learner, seed):
+        ran.append((learner, seed))
+        return {"value": 1.0}
+
+    old = {"made": {"date": "then"}, "setting": {"n": [1]}, "runs": [rows[1] | {"value": 7.0}]}
+    steps = [len(t["runs"]) for t in tables.completed(old, {"n": (1,)}, rows, run)]
+    assert steps == [1, 2, 3, 4] and ran == [("a", 0), ("b", 0), ("b", 1)]
+    assert old["runs"][0]["value"] == 7.0 and old["made"] == {"date": "then"}
+    # under another setting nothing is kept
+    ran.clear()
+    (*_, new) = tables.completed(old, {"n": (2,)}, rows, run)
+    assert len(ran) == len(new["runs"]) == 4 and new["made"] != old["made"]

@@ -225,6 +225,19 @@ row(targets.funnel, {}, dim=COUNT | {"1": 1}, std=POSITIVE | {"1000": 1000.0})
 row(targets.phrase_book, {}, n_phrases=COUNT, length=COUNT, n_words=COUNT | {"1": 1}, slip=INSIDE)
 row(targets.phrase_book, {"length": 2}, called="a long phrase_book", says={"length": "too many"},
     length={"100": 100})
+row(targets.topic_corpus, {"n_words": 4, "length": 3}, n_topics=COUNT | {"1": 1}, n_words=COUNT | {"1": 1},
+    length=COUNT, spread=POSITIVE, shares={"none": (), "a number": 0.3, "1": (0.3, 1.0), "nan": (NAN,),
+    "a string": "ab"})
+row(targets.mixed_table, {}, n_classes=COUNT | {"1": 1}, n_parts=COUNT, n_numbers=COUNT,
+    n_binary=COUNT_FROM_0, spread=POSITIVE)
+for _t in (targets.topic_corpus(2, 4, 3), targets.mixed_table(2, 1, 3, 1)):
+    _name = type(_t).__name__.lstrip("_")
+    row(type(_t), {"n": 2, "generator": None}, call=_t.labelled, called=f"{_name}.labelled", n=COUNT_FROM_0,
+        generator=GENERATOR)
+    row(type(_t), {"n": 2, "generator": None}, call=_t.bayes_accuracy, called=f"{_name}.bayes_accuracy",
+        n=COUNT | {"1": 1}, generator=GENERATOR)
+    row(type(_t), {"x": torch.tensor([[3.0, 0, 0, 0]])}, call=_t.probabilities, called=_name, x={"3 columns":
+        torch.ones(2, 3), "halves": torch.full((2, 4), 0.5), "nan": torch.full((2, 4), NAN), "a list": [[3]]})
 row(targets.phrase_book, {"x": torch.zeros(3, 4).long()}, call=targets.phrase_book(), called="phrase_book()",
     says={"x": "x"}, x={"floats": torch.zeros(3, 4), "unknown words": torch.full((3, 4), 9),
     "5 words": torch.zeros(3, 5).long(), "a list": [[0, 1, 2, 3]]})
@@ -485,6 +498,10 @@ for _f in (latent.log_prob, latent.posterior):
         "x: nan": "posterior is NaN"}, x=NO_TENSOR | {"2 coordinates": X, "empty": V[:0], "nan": V * NAN,
         "one": V[0]}, generator=NO_GENERATOR, grid=NO_GRID | {"of the line": exact.Grid((-5, 5), 6, dim=1)},
         prior=without(TABLES, "None"))
+row(latent.elbo, {"x": V, "generator": GEN, "encoder": posteriors.GaussianPosterior(nn.Linear(3, 4), 2),
+    "n": 8}, x=NO_TENSOR | {"2 of 3": X, "empty": V[:0]}, generator=NO_GENERATOR, encoder=POSTERIOR |
+    {"3 latents": posteriors.GaussianPosterior(nn.Linear(3, 6), 3)},
+    n=COUNT | {"3": 3})
 MASSES = latent.posterior(V, GEN, GRID)
 row(latent.moments, {"masses": MASSES, "grid": GRID}, masses={"an array": MASSES.numpy(), "one": MASSES[0],
     "of another grid": MASSES[:, :7], "integers": MASSES.long()}, grid=NO_GRID)
@@ -613,7 +630,8 @@ row(nets.LinearEnergy, {"features": lambda x: x}, call=lambda features: nets.Lin
 CONV = {"channels": 1, "size": 8, "widths": (4, 4)}
 CONV_WRONG = {"channels": COUNT, "size": COUNT | {"1": 1}, "widths": without(SIZES, "None"),
     "activation": ACTIVATION}
-row(nets.ConvEnergy, CONV, stem=COUNT_OR_NONE, **CONV_WRONG)
+NO_FLAG = {"2": 2, "a string": "yes", "None": None}
+row(nets.ConvEnergy, CONV, stem=COUNT_OR_NONE, spectral_norm=NO_FLAG, bounded=NO_FLAG, **CONV_WRONG)
 row(nets.NonLocalEnergy, CONV, hidden=COUNT, **CONV_WRONG)
 row(nets.ResidualFeatures, CONV, n_blocks=COUNT, **CONV_WRONG)
 row(nets.ConvEncoder, CONV | {"n_out": 4}, n_out=COUNT, **(CONV_WRONG | {"size": COUNT}))
@@ -664,12 +682,49 @@ row((nets.EBLVM, nets.JointNet), {"energy": nets.MLPEnergy(2, (4,)), "generator"
 row(nets.CouplingEBLVM, {"features": nn.Linear(2, 4), "n_features": 4, "event_shape": (2,), "latent_dim": 3,
     "width": 4}, features=MODULE, n_features=COUNT, event_shape=SIZES, latent_dim=COUNT, width=COUNT,
     reference_std=POSITIVE)
+JOINT = {"latent_dim": 3, "widths": (4,), "latent_widths": (3,), "joint_widths": (4,)}
+FLAGS = {"spectral_norm": NO_FLAG, "bounded": NO_FLAG, "reference_std": POSITIVE_OR_NONE, "latent_dim": COUNT,
+    "activation": ACTIVATION, "joint_widths": SIZES}
+row(nets.JointMLPEnergy, JOINT | {"event_shape": (2,)}, event_shape=SIZES, widths=SIZES, **FLAGS)
+row(nets.JointConvEnergy, JOINT | {"channels": 1, "size": 8}, channels=COUNT, size=COUNT | {"1": 1},
+    widths=SIZES, **FLAGS)
+row(nets.JointMLPEnergy, {"v": X, "h": x_of(8, 3)}, call=nets.JointMLPEnergy((2,), 3, (4,)).joint,
+    called="JointMLPEnergy.joint", v=NO_TENSOR | {"3 of 2": x_of(8, 3)}, h=NO_TENSOR | {"7 of 8": x_of(7, 3),
+    "2 of 3": X})
+SYMBOLS = {"latent_dim": 2, "n_symbols": 3, "widths": (4,)}
+row(nets.SymbolEnergy, SYMBOLS, latent_dim=COUNT, n_symbols=COUNT | {"1": 1}, widths=without(SIZES, "None"),
+    activation=ACTIVATION, reference_std=POSITIVE_OR_NONE)
+SYMBOL = nets.SymbolEnergy(**SYMBOLS)
+row(nets.SymbolEnergy, {"z": X}, call=SYMBOL.logits, called="SymbolEnergy.logits", z=NO_TENSOR |
+    {"3 of 2": x_of(8, 3)})
+row(nets.SymbolEnergy, {"y": torch.zeros(8).long()}, call=lambda y: SYMBOL.given(y)(X),
+    called="SymbolEnergy.given", y={"floats": torch.zeros(8), "3": torch.full((8,), 3), "-1": torch.full((8,),
+    -1), "7 of 8": torch.zeros(7).long(), "a number": 1, "a list": [0] * 8, "one-hot": torch.eye(8).long()})
 row((nets.RealNVP, nets.Flow), {"event_shape": (2,), "n_layers": 2, "width": 4}, event_shape=SIZES |
     {"1 element": (1,)}, n_layers=COUNT | {"3": 3}, width=COUNT, max_log_scale=POSITIVE)
 row(nets.Glow, {"channels": 1, "size": 4, "n_levels": 1, "n_steps": 1, "width": 4}, channels=COUNT, size=COUNT
     | {"5": 5}, n_levels=COUNT, n_steps=COUNT, width=COUNT, max_log_scale=POSITIVE)
 row(nets.ZukoFlow, {}, call=lambda flow=None: flow and nets.ZukoFlow(flow), called="ZukoFlow",
     flow={"a string": "NSF", "a net": nn.Linear(2, 2), "our own": nets.RealNVP((2,), 2, 4)})
+BAG = torch.tensor([[1.0, 2, 0], [0, 0, 3]])
+row(nets.BagOfWordsGenerator, {"latent_dim": 2, "n_words": 3, "length": 3}, latent_dim=COUNT, n_words=COUNT |
+    {"1": 1}, length=COUNT, widths=without(SIZES, "None"), activation=ACTIVATION, background={"of 2":
+    torch.zeros(2), "nan": torch.full((3,), NAN), "-inf": torch.zeros(3).log(), "a list": [0.0, 0, 0],
+    "counts": torch.ones(3).long()})
+row(nets.BagOfWordsGenerator, {"x": BAG, "z": X[:2]}, call=nets.BagOfWordsGenerator(2, 3, length=3)
+    .reconstruction, called="BagOfWordsGenerator.reconstruction", x={"negative": -BAG, "halves": BAG / 2,
+    "nan": BAG * NAN, "2 of 3": BAG[:, :2], "one": BAG[0], "1 of 2": BAG[:1], "a list": BAG.tolist(),
+    "booleans": BAG > 0}, z={"3 latents": V[:2], "None": None})
+row(nets.BagOfWordsGenerator, {"x": BAG}, call=nets.BagOfWordsGenerator.background,
+    called="BagOfWordsGenerator.background", x={"one": BAG[0], "nan": BAG * NAN, "halves": BAG / 2,
+    "None": None})
+row(nets.TabularGenerator, {"latent_dim": 2, "n_columns": 3}, latent_dim=COUNT, n_columns=COUNT,
+    widths=without(SIZES, "None"), activation=ACTIVATION, binary={"3": (3,), "-1": (-1,), "twice": (1, 1),
+    "a number": 1, "1.5": (1.5,)})
+row(nets.TabularGenerator, {"x": BAG[1:] / 3, "z": X[:1]}, call=nets.TabularGenerator(2, 3, binary=(2,))
+    .reconstruction, called="TabularGenerator.reconstruction", x={"nan": torch.full((1, 3), NAN),
+    "of 2": X[:1], "2 rows": BAG / 3, "not binary": BAG[1:], "integers": BAG[1:].long(),
+    "a list": [[0.0, 0, 1]]}, z={"3 latents": V[:1], "None": None})
 row(nets.TextGenerator, {"latent_dim": 2, "n_tokens": 3, "length": 3}, latent_dim=COUNT, n_tokens=COUNT |
     {"1": 1}, length=COUNT, end={"-1": -1, "3": 3, "1.5": 1.5}, embedding=COUNT, width=COUNT)
 row(nets.TextGenerator, {"x": TEXT, "z": X[:2]}, call=nets.TextGenerator(2, 3, 3).reconstruction,
@@ -740,16 +795,26 @@ METHODS: dict[Any, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {el.Exact
     "start": sample.NoiseStart(), "chain": CHAIN}, {"chain": THING}),
     el.ShortRunInference: ({"generator": PLANE, "chain": CHAIN}, {"generator": THING, "chain": THING,
     "entropy": {"misspelt": "gauss"}, "n_tune": {"0": 0}}), el.LatentPrior: ({"prior": NET,
-    "generator": PLANE}, {"prior": MODULE, "generator": THING}), el.DualMCMC: ({"energy": NET,
+    "generator": PLANE}, {"prior": MODULE, "generator": THING}), el.DivergenceTriangle: ({"energy":
+    nets.JointMLPEnergy((2,), 2, (4,)), "generator": PLANE, "posterior": CODES}, {"energy": MODULE,
+    "generator": THING, "posterior": THING, "weight": {"-1": -1.0, "nan": NAN}, "encoder_sign": {"misspelt":
+    "papers"}, "noise": {"a number": 0.3}}), el.DualMCMC: ({"energy": NET,
     "generator": PLANE, "posterior": CODES, "chain": CHAIN, "latent_chain": CHAIN}, {"energy": MODULE,
     "generator": THING, "n_x_chains": {"0": 0}}), el.FlowContrastive: ({"energy": NET,
     "flow": nets.RealNVP((2,), 2, 4)}, {"energy": MODULE, "flow": THING, "threshold": {"2": 2.0, "nan": NAN},
     "warmup": {"-1": -1}}), el.NeuralTransport: ({"tilt": NET, "flow": nets.RealNVP((2,), 2, 4),
     "start": sample.NoiseStart(), "chain": CHAIN}, {"tilt": MODULE, "flow": THING}),
+    el.SymbolVectorCoupling: ({"prior": SYMBOL, "generator": PLANE, "posterior": CODES,
+    "prior_chain": CHAIN}, {"prior": MODULE, "generator": THING, "posterior": THING, "prior_chain": NO_CHAIN,
+    "label_weight": {"-1": -1.0, "nan": NAN, "None": None}, "information_weight": {"-1": -1.0, "nan": NAN}}),
     el.VAE: ({"generator": PLANE, "posterior": CODES}, {"generator": THING, "posterior": THING}),
     el.VariationalTeaching: ({"energy": NET, "generator": PLANE, "posterior": CODES, "chain": CHAIN},
-    {"energy": MODULE, "kl_weight": {"-1": -1.0, "nan": NAN}}), el.BiSM: ({"energy": energy.GRBM(2, 3),
-    "posterior": BINARY, "objective": DSM}, {"energy": MODULE, "posterior": THING, "n_steps": {"-1": -1},
+    {"energy": MODULE, "kl_weight": {"-1": -1.0, "nan": NAN}}), el.BiDVL: ({"energy": NET,
+    "generator": PLANE, "posterior": CODES}, {"energy": MODULE, "generator": THING, "posterior": THING,
+    "data_weight": {"-1": -1.0, "nan": NAN}, "latent_weight": {"-1": -1.0, "nan": NAN}, "latent_std":
+    {"0": 0.0, "nan": NAN}, "loss": {"misspelt": "hinges"}, "noise": {"a number": 0.3}}),
+    el.BiSM: ({"energy": energy.GRBM(2, 3), "posterior": BINARY, "objective": DSM}, {"energy": MODULE,
+    "posterior": THING, "n_steps": {"-1": -1},
     "n_unrolled": {"-1": -1}}), el.VaGES: ({"energy": energy.GRBM(2, 3), "posterior": BINARY,
     "objective": DSM}, {"energy": MODULE, "posterior": THING, "n_samples": {"1": 1, "0": 0},
     "n_steps": {"-1": -1}}), el.FisherCritic: ({"energy": standard, "critic": nn.Linear(2, 2)},
@@ -877,6 +942,13 @@ row(("data.from_hub",), {}, call=lambda **k: k and el.data.from_hub(**({"repo": 
     | k)), called="from_hub", says={"repo": "repo is", "split": "split is", "config": "config is"},
     repo={"a path": "../../etc", "a number": 3, "None": None, "a space": "a b/c"}, split={"a path": "../x",
     "None": None}, config={"a path": "../x"}, **PICTURE_SETTINGS)
+row(("data.labelled",), {"y": [0, 1, 0, 1], "per_class": 1}, call=lambda **k: el.data.labelled(**k),
+    called="labelled", says={"y": "^y: |^y hold|^y has shape|examples of y",
+    "n_classes": "n_classes|from 0 to 0|class 2 has none"}, y={"None": None, "one missing": [0, 2],
+    "negative": [0, -1], "fractions": [0, 0.5], "two axes": [[0, 1]], "empty": [], "strings": ["a"],
+    "nan": [0.0, NAN]}, per_class={"0": 0, "-1": -1, "1.5": 1.5, "True": True, "too many": 3, "None": None},
+    seed={"-1": -1, "0.5": 0.5, "2**32": 2**32, "None": None}, n_classes={"0": 0, "too few": 1, "too many": 3,
+    "1.5": 1.5})
 for _what in (el.pretrained.load, el.pretrained.about):
     row(_what, {"name": "digits"}, says={"name": "no pretrained energy"}, name={"misspelt": "digit",
         "another": "imagenet", "None": None, "a number": 3})
@@ -929,7 +1001,7 @@ NOT_CALLED: dict[str, str] = {
                 "sample.Parts",
                 "sample.State",
             ),
-            *("data.Images", "data.Text", "recipes.Recipe"),
+            *("data.Images", "data.Text", "recipes.Labels", "recipes.Recipe", "recipes.Streams"),
         ),
         "a tuple of results, which nobody makes by hand; or a recipe, checked by what uses it",
     ),

@@ -93,3 +93,19 @@ class FromStarts(MLPGenerator):
 
     def latent(self, n, generator=None):
         return super().latent(n, generator) if self.starts is None else self.starts
+
+
+def exact_chain(energy, grid):
+    """A kernel that ends in exact samples on a grid, if rows come in blocks of as many as it has points:
+    one call of the energy then tabulates the law of each block. Systematic resampling: in the order of the
+    grid, each point as often as its mass says.
+    """
+    n = len(grid.points)
+
+    def step(state):
+        blocks = len(state.x) // n
+        masses = (-energy(grid.points.repeat(blocks, 1)).detach().view(blocks, n)).softmax(1)
+        index = torch.searchsorted(masses.cumsum(1), (torch.arange(n) + 0.5).expand(blocks, -1) / n)
+        return State(grid.points[index.clamp_max(n - 1).flatten()], t=state.t + 1), Info(state.x)
+
+    return Kernel(State, step, lambda t: 1.0)

@@ -13,9 +13,11 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     VAE,
+    BiDVL,
     BiSM,
     Classification,
     CoopNets,
+    DivergenceTriangle,
     DualMCMC,
     EnergyDiscrepancy,
     ExactLikelihood,
@@ -26,6 +28,7 @@ from ebmlearn.methods import (
     NeuralTransport,
     ScoreMatching,
     ShortRunInference,
+    SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
 )
@@ -39,11 +42,14 @@ from ebmlearn.nets import (
     ConvGenerator,
     CouplingEBLVM,
     Glow,
+    JointConvEnergy,
+    JointMLPEnergy,
     LadderGenerator,
     MLPEnergy,
     MLPGenerator,
     RealNVP,
     ResidualFeatures,
+    SymbolEnergy,
 )
 from ebmlearn.objectives import (
     conditional_nce,
@@ -312,6 +318,27 @@ METHODS = {
         ),
         images(),
     ),
+    "bi-level doubly variational learning": Case(
+        lambda: BiDVL(
+            MLPEnergy(2, (8,), reference_std=1.0),
+            MLPGenerator(3, (2,), (8,)),
+            GaussianPosterior(nn.Linear(2, 6), 3),
+            lr_autoencoder=inverse(1e-3, 1),
+        ),
+        points(),
+    ),
+    "bi-level doubly variational learning, hinge": Case(
+        lambda: BiDVL(
+            ConvEnergy(1, 8, (4, 8)),
+            ConvGenerator(3, 1, 8, (8, 4)),
+            GaussianPosterior(ConvEncoder(1, 8, 6, (4, 4)), 3),
+            data_weight=0.05,
+            latent_weight=0.1,
+            loss="hinge",
+            noise=False,
+        ),
+        images(),
+    ),
     "short-run inference": Case(
         lambda: ShortRunInference(
             MLPGenerator(3, (2,), (8,)), chain=Chain(ula, n_steps=2, step_size=inverse(0.1, 1))
@@ -339,11 +366,52 @@ METHODS = {
         ),
         images(),
     ),
+    "symbol-vector coupling": Case(
+        lambda: SymbolVectorCoupling(
+            SymbolEnergy(3, 4, (8,)),
+            MLPGenerator(3, (2,), (8,)),
+            GaussianPosterior(nn.Linear(2, 6), 3),
+            prior_chain=SHORT,
+            information_weight=1.0,
+            lr_prior=inverse(1e-3, 1),
+        ),
+        (points(), (points() + 1, torch.arange(64) % 4)),
+    ),
+    "symbol-vector coupling, clusters": Case(
+        lambda: SymbolVectorCoupling(
+            SymbolEnergy(3, 4, (8,)),
+            MLPGenerator(3, (1, 8, 8), (8,)),
+            GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(64, 6)), 3),
+            prior_chain=SHORT,
+            label_weight=0.0,
+        ),
+        images(),
+    ),
     "variational auto-encoder": Case(
         lambda: VAE(
             MLPGenerator(3, (1, 8, 8), (8,)),
             GaussianPosterior(nn.Sequential(nn.Flatten(), nn.Linear(64, 6)), 3),
             lr=inverse(1e-3, 1),
+        ),
+        images(),
+    ),
+    "divergence triangle": Case(
+        lambda: DivergenceTriangle(
+            JointMLPEnergy((2,), 3, (8,), joint_widths=(8,), reference_std=3.0),
+            MLPGenerator(3, (2,), (8,)),
+            GaussianPosterior(nn.Linear(2, 6), 3),
+            weight=2.0,
+            encoder_sign="cooperative",
+            noise=False,
+            lr_posterior=inverse(1e-3, 1),
+        ),
+        points(),
+    ),
+    "divergence triangle, images": Case(
+        lambda: DivergenceTriangle(
+            JointConvEnergy(1, 8, 3, (4, 8), joint_widths=(8,), spectral_norm=True, bounded=True),
+            ConvGenerator(3, 1, 8, (8, 4)),
+            GaussianPosterior(ConvEncoder(1, 8, 6, (4, 4)), 3),
         ),
         images(),
     ),

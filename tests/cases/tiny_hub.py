@@ -16,10 +16,11 @@ HUB = {
     "mnist": ("ylecun/mnist", "mnist", "image", (1, 28, 28)),
     "fashion_mnist": ("zalando-datasets/fashion_mnist", "fashion_mnist", "image", (1, 28, 28)),
     "cifar10": ("uoft-cs/cifar10", "plain_text", "img", (3, 32, 32)),
+    "svhn": ("ufldl-stanford/svhn", "cropped_digits", "image", (3, 32, 32)),
     "celeba": ("flwrlabs/celeba", "img_align+identity+attr", "image", (3, 218, 178)),
 }
 
-SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "celeba": (218, 178, 3)}
+SHAPES = {"mnist": (28, 28, 1), "cifar10": (32, 32, 3), "svhn": (32, 32, 3), "celeba": (218, 178, 3)}
 
 
 def cut_off(monkeypatch, tmp_path):

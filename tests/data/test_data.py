@@ -82,7 +82,7 @@ def test_digits_are_those_of_scikit_learn():
     assert torch.equal(data.load(n=10).x, data.load().x[:10])
 
 
-@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "svhn"])
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_pixels_labels_and_order_are_those_of_the_file(folder, name, split):
     write(folder, name, "train" if split == "test" else "test", seed=1)
@@ -92,6 +92,15 @@ def test_pixels_labels_and_order_are_those_of_the_file(folder, name, split):
     assert y.dtype == torch.int64
     np.testing.assert_allclose(x.numpy(), scaled(images), rtol=0, atol=1e-7)
     assert y.tolist() == columns["label"]
+
+
+def test_svhn_has_a_third_split_and_zeros_of_class_zero(folder):
+    """The file of the hub calls a zero 0; the authors' own files call it 10."""
+    images, columns, _ = write(folder, "svhn", "extra", n=30)
+    x, y = data.load("svhn", "extra")
+    np.testing.assert_allclose(x.numpy(), scaled(images), rtol=0, atol=1e-7)
+    assert y.tolist() == columns["label"] and 0 in y
+    assert SOURCES["svhn"].splits == {"train": 73_257, "test": 26_032, "extra": 531_131}
 
 
 def by_repetition(x: np.ndarray, side: int) -> np.ndarray:
@@ -407,7 +416,7 @@ def test_is_local_and_the_import_need_no_optional_package():
     [("Fashion-MNIST", "fashion_mnist"), ("MNIST", "mnist"), ("cifar-10", "cifar10"), ("celebA", "celeba")],
 )
 def test_unknown_set_names_the_known_and_the_nearest(name, near):
-    known = "digits, mnist, fashion_mnist, cifar10, celeba"
+    known = "digits, mnist, fashion_mnist, cifar10, svhn, celeba"
     for function in (data.load, data.is_local):
         with pytest.raises(ValueError, match=f"unknown data set '{name}': known are {known}; .* '{near}'\\?"):
             function(name)
@@ -566,6 +575,12 @@ def test_real_cifar10_test(real):
     assert y.bincount().tolist() == [1000] * 10
     assert x.min() == -1
     assert x.max() == 1
+
+
+def test_real_svhn_test(real):
+    x, y = real("svhn", "test")
+    assert x.shape == (26_032, 3, 32, 32)
+    assert y.bincount().tolist() == [1744, 5099, 4149, 2882, 2523, 2384, 1977, 2019, 1660, 1595]
 
 
 def test_imports_of_optional_packages_keep_quiet_about_notebook_widgets(tmp_path, monkeypatch):

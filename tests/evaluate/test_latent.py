@@ -2,7 +2,8 @@
 
 Mutants tried, each red: no constant of p(x|z); the prior's constant not removed; no Gaussian term in place of
 a prior; the reconstruction at half its weight; axes of the cells exchanged; samples outside the box dropped;
-the floor without (1 - p), or with ⌊np⌋ for k.
+the floor without (1 - p), or with ⌊np⌋ for k; the bound without its divergence, or without the constant of
+p(x|z), or with deviations for variances; weights of the nodes that do not sum to 1.
 """
 
 import math
@@ -10,11 +11,14 @@ import math
 import pytest
 import torch
 from scipy.stats import norm
+from torch import nn
 
+from ebmlearn import seed
 from ebmlearn.energy import Gaussian
 from ebmlearn.evaluate import exact, latent
 from ebmlearn.evaluate.exact import Grid, LeakWarning
 from ebmlearn.nets import Generator, MLPGenerator
+from ebmlearn.posteriors import GaussianPosterior
 
 TAU = 0.5
 GRID = Grid((-8, 8), n=240, dtype=torch.float64)
@@ -181,3 +185,63 @@ def test_mass_outside_the_box_is_said():
     with pytest.warns(LeakWarning, match="posterior's mass|does not fall") as seen:
         latent.log_prob(x, net, GRID)
     assert seen[0].filename == __file__
+
+
+# the evidence lower bound
+
+
+@pytest.mark.parametrize("wrap", [lambda net: net, Pairwise])
+@pytest.mark.parametrize("std", [1e-4, 0.3, 2.0])
+@pytest.mark.parametrize("latent_dim", [1, 2])
+def test_the_bound_is_below_the_likelihood_by_the_encoders_error(wrap, std, latent_dim):
+    """``log p(x) - elbo`` is KL(q(z|x) ‖ p(z|x)), of Gaussians a closed form, however narrow or wide q is."""
+    net = affine(latent_dim)
+    x = net.draw(net.latent(6))
+    log_p, mean, cov = conditioned(net, x, 0.0, 1.0)
+    means = 0.5 * x[:, :latent_dim]
+    log_std = math.log(std) + 0.1 * torch.arange(latent_dim)
+    q = GaussianPosterior(lambda x: torch.cat([means, log_std.expand(len(x), -1)], 1), latent_dim)
+    off, spread = means - mean, torch.diag((2 * log_std).exp()).double()
+    quotient = torch.linalg.solve(cov, spread)
+    gap = 0.5 * (torch.einsum("bi,ij,bj->b", off, torch.linalg.inv(cov), off) + quotient.trace())
+    gap = gap - 0.5 * (latent_dim + quotient.logdet())
+    found = latent.elbo(x, wrap(net), q, n=8)
+    torch.testing.assert_close(found.value, log_p - gap, rtol=1e-6, atol=1e-6)
+    assert found.error.max() < 1e-6 * gap.max()  # a quadratic, which three nodes integrate exactly
+
+
+def test_the_bound_of_a_bent_decoder_is_that_of_a_fine_grid():
+    """An expectation that the nodes do not hold exactly: their error says how far off they are."""
+    seed(0)
+    net = MLPGenerator(2, (3,), (16,), std=0.7).double()
+    with torch.no_grad():
+        for p in net.parameters():
+            p.mul_(2.5)
+    q = GaussianPosterior(nn.Linear(3, 4), 2).double()
+    with torch.no_grad():
+        q.net.weight.mul_(0.1)
+        q.net.bias[2:] = -0.7
+    x = net.draw(net.latent(4)).detach()
+    with torch.no_grad():
+        mass = q.log_prob(GRID.points[:, None].expand(-1, 4, -1), x).softmax(0)
+        lost = torch.stack([net.reconstruction(one.expand(len(mass), 3), GRID.points) for one in x], 1)
+    norm = 1.5 * math.log(2 * math.pi * 0.7**2)
+    wanted = -(mass * lost).sum(0) - q.kl(x) - norm
+    coarse, fine = latent.elbo(x, net, q, n=5), latent.elbo(x, net, q, n=24)
+    torch.testing.assert_close(fine.value, wanted.detach(), rtol=0, atol=1e-6)
+    assert fine.error.max() < 1e-5 and ((coarse.value - wanted).abs() < 3 * coarse.error).all()
+    assert (coarse.value - wanted).abs().max() > 1e-4
+
+
+def test_a_bound_that_cannot_be_made_is_refused():
+    q = GaussianPosterior(nn.Linear(5, 4), 2)
+    net = MLPGenerator(2, (5,))
+    with pytest.raises(ValueError, match="the encoder has 2 latents, the generator 3; expected equal"):
+        latent.elbo(torch.zeros(2, 5), MLPGenerator(3, (5,)), q)
+    three = GaussianPosterior(nn.Linear(5, 6), 3)
+    with pytest.raises(ValueError, match=r"the encoder has 3 latents, .*; expected equal numbers, 1 or"):
+        latent.elbo(torch.zeros(2, 5), MLPGenerator(3, (5,)), three)
+    with pytest.raises(ValueError, match="n is 3; expected"):
+        latent.elbo(torch.zeros(2, 5), net, q, n=3)
+    with pytest.raises(ValueError, match=r"x has shape \(2, 4\); expected \(B, 5\)"):
+        latent.elbo(torch.zeros(2, 4), net, q)

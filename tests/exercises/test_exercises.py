@@ -65,6 +65,18 @@ def printed(label: str, *patterns: str) -> list[float]:
     return [float(match[1].replace(",", "")) for match in found if match]
 
 
+def bayes_of(noise: float, known: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+    """p(y|x) of three Gaussians, with the variance of the noise, and with their shares or without."""
+    w = torch.tensor([[2.0, 0.0], [-1.0, 1.5], [-0.5, -2.0]])
+    b = torch.tensor([-1.5, 0.3, -1.0])
+    a = torch.tensor([[1.0, 0.0], [1.0, 1.0]])
+    shares = (b + w.square().sum(1) / 2) * known
+    cov = a @ a.T + noise * torch.eye(2)
+    return lambda x: (
+        shares + torch.distributions.MultivariateNormal(w @ a.T, cov).log_prob(x[:, None])
+    ).softmax(1)
+
+
 class Case(NamedTuple):
     """What the chapter answers, and slips with what must be said of them."""
 
@@ -402,6 +414,56 @@ CASES: dict[str, Case] = {
             (0.125, "exact"),
         ],
     ),
+    "ex-15-mixture": Case(
+        lambda: printed("ex-15-mixture", *(rf"closed form{' [0-9.]+' * k} ([0-9.]+)" for k in range(3))),
+        [
+            ([0.1150, 0.6955, 0.1895], "depends on w"),
+            ([0.1674, 0.4783, 0.3543], "completed with a half"),
+            (0.5, r"is one number, expected numbers of shape \(3,\)"),
+        ],
+    ),
+    "ex-15-information": Case(
+        lambda: printed("ex-15-information", "= ([0-9.]+) nats")[0],
+        [
+            (0.6616, "that is the entropy of the mean alone"),
+            (0.1733, "what the symbol leaves open"),
+            (0.7045, "those are bits"),
+            (-0.0316, "the second part is a mean"),
+        ],
+    ),
+    "ex-15-bayes": Case(
+        lambda: bayes_of(0.49, True),
+        [
+            (bayes_of(0.0, True), "the noise of x is missing"),
+            (bayes_of(0.49, False), "the symbols are not equally frequent"),
+            (lambda x: x, "shape"),
+        ],
+    ),
+    "ex-16-rest": Case(
+        lambda: printed("ex-16-rest", *(rf"c = {c}: ([0-9.]+)" for c in (" 1", " 0", "-1"))),
+        [
+            ([0.2667, 0.2, 0.1333], "the one that makes q narrow"),
+            ([0.3, 0.2, 0.15], "upside down"),
+            ([0.2, 0.2, 0.2], "the exact posterior's"),
+            ([0.1333, 0.2, 0.3], "off: the cooperative sign"),
+        ],
+    ),
+    "ex-16-generator": Case(
+        lambda: lambda a, kappa: kappa / a,
+        [
+            (lambda a, kappa: kappa, "x has another"),
+            (lambda a, kappa: a / kappa, "upside down"),
+            (lambda a, kappa: -kappa / a, "the sign is reversed"),
+        ],
+    ),
+    "ex-16-critic": Case(
+        lambda: printed("ex-16-critic", "s = ([0-9.]+)")[0],
+        [
+            (0.0, "for an energy that is given"),
+            (0.3, "the other side pulls to a point"),
+            (0.09, "the length of a standard normal"),
+        ],
+    ),
     "ex-17-half": Case(
         lambda: printed("ex-17-half", "share ([0-9.]+)")[0],
         [
@@ -434,6 +496,25 @@ CASES: dict[str, Case] = {
             (lambda d, w: 6 * third(d, w), "is the factorial"),
             (lambda d, w: (w * d**3).sum(0) / 6, "the third moment"),
             (lambda d, w: third(d, torch.full_like(w, 1 / len(w))), "are the weights used"),
+        ],
+    ),
+    "ex-19-scale": Case(
+        lambda: 0.5 * sqrt(2 / 1.5),
+        [
+            (0.5 / sqrt(1.5), "that is right for κ = 1"),
+            (0.5 / sqrt(3.0), "a larger weight asks for a larger scale"),
+            (1.0 / sqrt(1.5), "the share has the square of ς"),
+            (1 / 3, "that is ς²"),
+            (0.5 * sqrt(2), "τ is the width of x given h"),
+        ],
+    ),
+    "ex-19-bound": Case(
+        lambda: math.log(2) - 3 / 8,
+        [
+            (3 / 8 - math.log(2), "a loss is positive"),
+            (1.5 - math.log(2), "the other way round"),
+            (math.log(2), "so do the mean squares"),
+            (2 * math.log(2) - 0.75, "there is one latent"),
         ],
     ),
     "ex-22-nat": Case(

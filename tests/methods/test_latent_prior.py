@@ -7,10 +7,11 @@ exchanged, or the kernels; the posterior of other data; the chains exchanged in 
 
 import functools
 import math
+from functools import partial
 
 import pytest
 import torch
-from exact_noise import Draws, Scripted
+from exact_noise import Draws, Scripted, exact_chain
 from methods import recorder
 
 from ebmlearn import data, seed
@@ -19,7 +20,7 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import LatentPrior, ShortRunInference
 from ebmlearn.nets import LinearEnergy, MLPEnergy, MLPGenerator
 from ebmlearn.random import kept
-from ebmlearn.sample import Chain, Info, Kernel, State, gibbs, hmc, ula
+from ebmlearn.sample import Chain, gibbs, hmc, ula
 from ebmlearn.schedules import linear
 from ebmlearn.train import fit
 
@@ -30,22 +31,6 @@ pytest.importorskip("sklearn.datasets")  # here, since its import changes the en
 GRID = Grid((-5, 5), n=60, dtype=torch.float64)
 
 
-def exactly(energy):
-    """A kernel that ends in exact samples on the grid, if rows come in blocks of as many as it has points:
-    one call of the energy then tabulates the posterior of each block. Systematic resampling: in the order of
-    the grid, each point as often as its mass says.
-    """
-    n = len(GRID.points)
-
-    def step(state):
-        blocks = len(state.x) // n
-        masses = (-energy(GRID.points.repeat(blocks, 1)).detach().view(blocks, n)).softmax(1)
-        index = torch.searchsorted(masses.cumsum(1), (torch.arange(n) + 0.5).expand(blocks, -1) / n)
-        return State(GRID.points[index.clamp_max(n - 1).flatten()], t=state.t + 1), Info(state.x)
-
-    return Kernel(State, step, lambda t: 1.0)
-
-
 def test_with_exact_samples_a_step_descends_the_negative_log_likelihood():
     """The gradients of both nets, against that of the quadrature of log p(x)."""
     prior = MLPEnergy(2, (16,), reference_std=1.0).double()
@@ -54,7 +39,7 @@ def test_with_exact_samples_a_step_descends_the_negative_log_likelihood():
         for p in [*prior.parameters(), *generator.parameters()]:
             p.mul_(2.5)  # fresh nets are nearly flat
     x = torch.tensor([[1.0, -1.0, 0.5], [-1.5, 0.3, 1.0]], dtype=torch.float64)
-    once = Chain(exactly, n_steps=1)
+    once = Chain(partial(exact_chain, grid=GRID), n_steps=1)
     method = LatentPrior(prior, generator, prior_chain=once, posterior_chain=once, optimizer=torch.optim.SGD)
     z = GRID.points
     energy = prior(z)
@@ -290,3 +275,16 @@ def test_a_prior_of_another_dimension_is_refused():
     method = LatentPrior(MLPEnergy(3, reference_std=1.0), MLPGenerator(2, (2,)))
     with pytest.raises(ValueError, match="2 elements an event; this net was built for dim=3"):
         method.step(torch.zeros(4, 2))
+
+
+def test_anomaly_is_minus_log_p_of_an_example_and_its_inferred_latents():
+    """As the stored runs of chapter 14 have it, in other words, up to the constants of both."""
+    prior, generator = MLPEnergy(2, (8,), reference_std=1.0), MLPGenerator(2, (3,), (8,), std=0.7)
+    method, x = LatentPrior(prior, generator), torch.randn(5, 3)
+    with kept(1):
+        found = method.anomaly(x)
+    with kept(1), torch.no_grad():
+        z = method.infer(x)
+        wanted = (x - generator(z)).square().sum(1) / (2 * 0.7**2) + prior(z)
+    torch.testing.assert_close(found, wanted)
+    assert not found.requires_grad

@@ -82,3 +82,17 @@ def test_a_linear_auto_encoder_of_digits_comes_within_a_tenth_of_a_nat_of_ppca()
 def test_two_nets_with_other_latents_are_refused():
     with pytest.raises(ValueError, match="the generator has 2 latents, the posterior 3"):
         VAE(MLPGenerator(2, (4,)), linear_pair(4, 3, 0.5)[1])
+
+
+def test_anomaly_is_minus_the_bound_of_each_example():
+    """As the stored runs of chapter 14 have it: at one draw, the divergence in closed form."""
+    net, posterior = linear_pair(4, 3, 0.5)
+    x = torch.randn(16, 4)
+    seed(1)
+    found = VAE(net, posterior).anomaly(x)
+    seed(1)
+    mean, log_std = posterior.net(x).chunk(2, 1)
+    z = mean + log_std.exp() * torch.randn(16, 3)
+    kl = 0.5 * (mean**2 + torch.exp(2 * log_std) - 1 - 2 * log_std).sum(1)
+    torch.testing.assert_close(found, ((x - net(z)).square().sum(1) / (2 * 0.25) + kl).detach())
+    assert not found.requires_grad

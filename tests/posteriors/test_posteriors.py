@@ -1,7 +1,8 @@
 """Posterior families against enumeration, quadrature and finite differences.
 
 Mutants tried, each red: log q without its normaliser, or with half of it; the standard deviation for its log;
-the KL without its log, or with the variance for the deviation; ``sample`` relaxed, or with the sign turned;
+the KL without its log, or with the variance for the deviation; the entropy without
+its constant; ``sample`` relaxed, or with the sign turned;
 the relaxation without its temperature; ``rsample`` detached; the bias left out of the exact logits.
 """
 
@@ -189,6 +190,17 @@ def test_a_uniform_of_zero_gives_no_nan(v, monkeypatch):
 
 
 # the divergence
+
+
+def test_the_entropy_and_the_deviation_are_those_of_quadrature(v):
+    q, grid = gaussian(1), Grid((-30, 30), n=3000, dim=1, dtype=torch.float64)
+    h = grid.points[:, None].expand(-1, B, -1)
+    log_q = q.log_prob(h, v)
+    mass = log_q.exp() * grid.volume
+    torch.testing.assert_close(q.entropy(v), -(mass * log_q).sum(0))
+    second = (mass * (h[:, :, 0] - q.mean(v)[:, 0]).square()).sum(0)
+    torch.testing.assert_close(q.std(v)[:, 0], second.sqrt())
+    assert gaussian(M).std(v).shape == (B, M) and gaussian(M).entropy(v).shape == (B,)
 
 
 def test_the_kl_to_the_prior_is_that_of_quadrature(v):

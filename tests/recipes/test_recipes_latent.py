@@ -5,6 +5,7 @@ of the sampler, its last denoising, ``h`` moved by the step of ``v``; the weight
 rate that decays by update, not by epoch, or by updates of the posterior, not by iterations.
 """
 
+import dataclasses
 import math
 from types import SimpleNamespace
 
@@ -12,9 +13,10 @@ import pytest
 import torch
 from torch import nn
 
+from ebmlearn.data import Images
 from ebmlearn.energy import grad
 from ebmlearn.nets import CouplingEBLVM
-from ebmlearn.recipes import RECIPES
+from ebmlearn.recipes import RECIPES, Labels
 from ebmlearn.recipes.score_matching_latent import SETTINGS, Anneal, sample
 
 SHAPES = {"mnist": (1, 32, 32), "cifar10": (3, 32, 32), "celeba64": (3, 64, 64)}
@@ -86,6 +88,42 @@ def test_score_matching_has_the_nets_of_the_code(name, data, energy, encoder):
     assert method.energy.joint(v, method.posterior.sample(v)[0]).isfinite().all()
 
 
+@pytest.mark.slow
+def test_symbol_vector_has_the_nets_of_the_code():
+    """The generator of SVHN as counted with theirs, but for the biases of the first layer; the prior of 10
+    symbols with theirs, of which 100 inputs, 100 and 100 hidden units."""
+    recipe, method = full_size("symbol-vector", "svhn")
+    assert count(method.generator) - 512 * 16 + 512 == 3_447_683
+    assert count(method.prior) == 21_210
+    assert recipe.shape() == (3, 32, 32) and recipe.labels.per_class * recipe.labels.n_classes == 1000
+    images = Images(torch.rand(40, 3, 32, 32), torch.arange(40) % 10)
+    (x, (x_labelled, y)), *_ = dataclasses.replace(recipe, labels=Labels(2, 20)).streams(images)
+    assert x_labelled.shape == (20, 3, 32, 32) and y.bincount().tolist() == [2] * 10
+    metrics = method.step((x[:4], (x_labelled[:4], y[:4])))
+    assert all(value.isfinite() for value in metrics.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "data", "theirs"),
+    [
+        ("divergence-triangle", "cifar10", 4_450_848),
+        ("bidvl", "cifar10", 4_450_848),
+        ("bidvl", "celeba64", 16_861_728),
+    ],
+)
+def test_generators_of_the_triangle_and_of_bidvl_have_the_matrices_of_the_code(name, data, theirs):
+    """Theirs have batch normalisation in the place of biases."""
+    recipe, method = full_size(name, data)
+    assert sum(p.numel() for p in method.generator.parameters() if p.ndim > 1) == theirs
+    assert recipe.shape() == SHAPES[data]
+    x = recipe.sample(method, 2)
+    assert x.shape == (2, *SHAPES[data]) and torch.equal(x, x.clamp(-1, 1))
+    if name == "divergence-triangle":
+        assert count(method.energy.latent_tower) == 528_512  # with biases, as theirs
+    assert all(value.isfinite() for value in method.step(torch.rand(2, *SHAPES[data])).values())
+
+
 # schedules count epochs, or iterations
 
 
@@ -102,6 +140,24 @@ def test_learning_rates_of_the_latent_prior_decay_after_epochs():
         assert rates[name](0) == rates[name](399) == start
         assert rates[name](400) == pytest.approx(0.998 * start)
         assert rates[name](200 * 400) == pytest.approx(0.998**200 * start)
+
+
+@pytest.mark.parametrize(
+    ("name", "starts", "per_epoch"),
+    [
+        ("symbol-vector-svhn", {"prior": 2e-5, "classifier": 1e-3, "autoencoder": 1e-4}, 366),
+        ("divergence-triangle-celeba64", {"energy": 1e-4, "generator": 3e-4, "posterior": 3e-4}, 500),
+        ("bidvl-cifar10", {"energy": 1e-4, "autoencoder": 3e-4}, 500),
+        ("bidvl-celeba64", {"energy": 1e-4, "autoencoder": 3e-4}, 1000),
+    ],
+)
+def test_learning_rates_of_later_recipes_decay_after_epochs(name, starts, per_epoch):
+    recipe = RECIPES[name](smoke=True)
+    rates = recipe.method(recipe.shape()).lr_schedules
+    assert rates.keys() == starts.keys()
+    for key, start in starts.items():
+        assert rates[key](0) == rates[key](per_epoch - 1) == start
+        assert rates[key](per_epoch) == pytest.approx(0.998 * start)
 
 
 @pytest.mark.parametrize("name", ["bism", "vages"])
@@ -138,6 +194,21 @@ def test_the_objective_is_theirs_times_a_constant(monkeypatch, data, low, high, 
     _, slope = grad(lambda v: net.joint(2 * v - 1, h), v + sigma * noise)
     theirs = 0.5 * (-slope / sigma + noise / 0.1**2).square().flatten(1).sum(1).mean()
     torch.testing.assert_close(found, 0.1**4 * theirs, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("name", ["divergence-triangle-cifar10", "bidvl-cifar10"])
+def test_squared_errors_are_theirs(name):
+    """Theirs are sums over pixels without a factor, and for BiDVL the mean over latents."""
+    recipe = RECIPES[name](smoke=True)
+    method, x = recipe.method(recipe.shape()), torch.rand(4, *recipe.shape())
+    z = method.generator.latent(4)
+    wanted = (x - method.generator(z)).square().flatten(1).sum(1)
+    torch.testing.assert_close(method.generator.reconstruction(x, z), wanted)
+    if name.startswith("bidvl"):
+        found = method.latent_weight * (
+            method.latent_nll(x, z) - method.latent_nll(x, method.posterior.mean(x))
+        )
+        torch.testing.assert_close(found, (z - method.posterior.mean(x)).square().mean(1))
 
 
 def test_the_sampler_is_theirs():

@@ -138,6 +138,11 @@ def test_texts_and_switches_are_settings_too():
     assert method.covariance is False and method.n_samples is None
     with pytest.raises(ValueError, match="entropy is 3; expected text, such as 'conditional'"):
         changed({"entropy": 3}, "short-run-inference-mnist")
+    _, method = changed({"loss": "hinge"}, "bidvl-mnist")
+    assert method.loss == "hinge"
+    for value in ("square", 3, True):
+        with pytest.raises(ValueError, match=r"loss is .*; expected one of 'difference', 'hinge', such as"):
+            changed({"loss": value}, "bidvl-mnist")
 
 
 def test_listing_and_changing_draw_no_random_numbers():

@@ -33,6 +33,7 @@ NETS = {
     "DescriptorEnergy": (lambda: nets.DescriptorEnergy(1, 8, ((4, 3, 2), (6, 3, 1))), (images,)),
     "LinearEnergy": (lambda: nets.LinearEnergy(nets.ConvEncoder(1, 8, 4, (4, 4)), x4[0]), (images,)),
     "ConditionalEnergy": (lambda: nets.ConditionalEnergy((2,), (3,), (8,), reference_std=1.0), (x2, codes)),
+    "SymbolEnergy": (lambda: nets.SymbolEnergy(2, 3, (8,), reference_std=2.0), (x2,)),
     "ConvEncoder": (lambda: nets.ConvEncoder(1, 8, 6, (4, 4)), (images,)),
     "ResidualFeatures": (lambda: nets.ResidualFeatures(1, 8, (4, 4, 8), 1), (images,)),
     "Classifier": (lambda: nets.Classifier((1, 8, 8), 3, n_features=5, width=4), (images,)),
@@ -44,6 +45,14 @@ NETS = {
         lambda: nets.CouplingEBLVM(nets.ResidualFeatures(1, 8, (4, 4, 8), 1), 32, (1, 8, 8), 3, 16),
         (torch.randn(5, 67),),
     ),
+    "JointMLPEnergy": (
+        lambda: nets.JointMLPEnergy((2,), 3, (8,), spectral_norm=True, bounded=True, reference_std=2.0),
+        (torch.randn(5, 5),),
+    ),
+    "JointConvEnergy": (
+        lambda: nets.JointConvEnergy(1, 8, 3, (4, 8), stem=3, activation=leaky, spectral_norm=True),
+        (torch.randn(5, 67),),
+    ),
     "MLPGenerator": (lambda: nets.MLPGenerator(3, (2,), (8,), bounded=True), (codes,)),
     "ConvGenerator": (lambda: nets.ConvGenerator(3, 1, 8, (8, 4)), (codes,)),
     "LadderGenerator": (lambda: nets.LadderGenerator((1, 2), (1, 8, 8), 8), (codes,)),
@@ -51,6 +60,11 @@ NETS = {
         lambda: nets.ConvLadderGenerator((1, 2), 1, 16, 4, side=8, n_projected=1),
         (codes,),
     ),
+    "BagOfWordsGenerator": (
+        lambda: nets.BagOfWordsGenerator(3, 4, (8,), length=5, background=torch.tensor([0.1, -1, 0, 2])),
+        (codes,),
+    ),
+    "TabularGenerator": (lambda: nets.TabularGenerator(3, 4, (8,), binary=[2, 0]), (codes,)),
     "TextGenerator": (lambda: nets.TextGenerator(3, 6, 4, end=None, reads=False), (torch.arange(4)[None],)),
     "ConditionalGenerator": (
         lambda: nets.ConditionalGenerator(2, (2,), (3,), (8,), std=0.1).given(codes).whole.net,
@@ -114,11 +128,15 @@ ROLES = ("energy", "generator", "flow", "prior", "tilt", "noise", "posterior", "
 # plain modules of torch, or made of one
 OWN = {
     ("variational teaching, conditional", "posterior"),
+    ("divergence triangle", "posterior"),
+    ("bi-level doubly variational learning", "posterior"),
     ("dual-MCMC teaching", "posterior"),
     ("VaGES", "posterior"),
     ("VaGES, continuous latents", "posterior"),
     ("Fisher critic", "critic"),
     ("bi-level score matching", "posterior"),
+    ("symbol-vector coupling", "posterior"),
+    ("symbol-vector coupling, clusters", "posterior"),
     ("variational auto-encoder", "posterior"),
 }
 
