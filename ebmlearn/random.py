@@ -172,14 +172,15 @@ class ShuffledIndex(nn.Module):
         Raises:
             ValueError: If ``n`` is larger than the number of items.
         """
-        size = len(self.order)
+        order, position = self.order, self.position
+        size = order.shape[0]
         if check.count("n", n, 0) == 0 or n > size:
             raise ValueError(
                 f"cannot draw {n} different items out of {size}; use a smaller batch or more items"
             )
-        start = int(self.position)
+        start = int(position)
         if start + n > size:
-            self.order.copy_(torch.randperm(size))
+            order.copy_(torch.randperm(size))
             start = 0
-        self.position.fill_(start + n)
-        return self.order[start : start + n].clone()
+        position.fill_(start + n)
+        return order[start : start + n].clone()

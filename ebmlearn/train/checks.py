@@ -1,5 +1,6 @@
 """What nothing can be learned from, refused with its name: arguments of `ebmlearn.train.fit`, and data."""
 
+import cmath
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ def check(batch: Batch, name: str, dtypes: frozenset[torch.dtype], rows: Tensor 
     """
     named = list(parts(batch, name))
     for part, x in named:
-        if x.ndim == 0 or not len(x):
+        if x.ndim == 0 or not x.shape[0]:
             raise ValueError(f"{part} has shape {tuple(x.shape)}; expected (N, *event) with N >= 1")
         if x.requires_grad:
             raise ValueError(f"{part} requires a gradient, which data must not: use {part}.detach()")
@@ -58,7 +59,7 @@ def check(batch: Batch, name: str, dtypes: frozenset[torch.dtype], rows: Tensor 
                 f"{part} is uint8 of shape {tuple(x.shape)}, as raw images are; expected values in [-1, 1], "
                 f"{part}.float() / 127.5 - 1"
             )
-    lengths = {part: len(x) for part, x in named}
+    lengths = {part: x.shape[0] for part, x in named}
     if len(set(lengths.values())) > 1:
         found = ", ".join(f"{part} has {length}" for part, length in lengths.items())
         raise ValueError(
@@ -66,14 +67,21 @@ def check(batch: Batch, name: str, dtypes: frozenset[torch.dtype], rows: Tensor 
             "Several streams of data, each in its own order, take a batch_size each: batch_size=(10, 90)"
         )
     for part, x in named:
-        finite = x.isfinite().reshape(len(x), -1).all(1)
-        if not finite.all():
-            bad = (~finite).nonzero().flatten().cpu()
+        if not finite(x):
+            bad = (~x.isfinite().reshape(len(x), -1).all(1)).nonzero().flatten().cpu()
             first = int(bad[0]) if rows is None else int(rows[bad[0]])
             raise ValueError(
                 f"{len(bad)} of {len(x)} rows of {part} are not finite, the first at index {first}; "
                 "remove or mend them"
             )
+
+
+def finite(x: Tensor) -> bool:
+    """Whether all values are finite. One sum tells, and makes no tensor as large as the data: a value that is
+    not finite makes it so. If the sum of finite values overflows, each is looked at."""
+    if not (x.is_floating_point() or x.is_complex()):
+        return True
+    return cmath.isfinite(x.sum().item()) or bool(x.isfinite().all())
 
 
 def check_length(batch: Batch, n: int, name: str, advice: str) -> None:
@@ -83,5 +91,5 @@ def check_length(batch: Batch, n: int, name: str, advice: str) -> None:
         ValueError: Naming the tensor.
     """
     for part, x in parts(batch, name):
-        if x.ndim == 0 or len(x) != n:
+        if x.ndim == 0 or x.shape[0] != n:
             raise ValueError(f"{part} has shape {tuple(x.shape)}; expected {n} rows. {advice}")

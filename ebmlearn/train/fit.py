@@ -1,5 +1,6 @@
 """`fit`: the only training loop."""
 
+import math
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -150,15 +151,16 @@ def fit(
                     found = _step(method, each(lambda x: x.to(device), batch), speed, device)
                     metrics = checked(method, found, run.names)
                 metrics, stop = ranks.average(metrics, bool(caught))
-                bad = [name for name, value in metrics.items() if name in found and not value.isfinite()]
+                bad = [name for name, value in metrics.items() if name in found and not math.isfinite(value)]
                 if bad:
                     raise FloatingPointError(f"{', '.join(bad)} not finite")
             except FloatingPointError as error:
                 raise FloatingPointError(run.diverged(error, metrics)) from error
             run.add(metrics)
-            with ranks.alone():
-                for hook in hooks:
-                    hook(run.step, method, metrics)
+            if hooks:
+                with ranks.alone():
+                    for hook in hooks:
+                        hook(run.step, method, metrics)
             bar.update()
             if visible and run.step % 20 == 0:
                 bar.set_postfix({name: f"{value.item():.3g}" for name, value in metrics.items()})

@@ -1,5 +1,6 @@
 """The metrics of a run, step by step, in as little memory as their numbers take."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,8 +8,15 @@ import torch
 from torch import Tensor
 
 
+ROWS = 64
+"""Rows of a history that are numbers, before they are written into its tensors."""
+
+
 class History:
     """Scalars by name, a row for each step. Tensors grow to twice their size when they are full.
+
+    The newest rows, up to `ROWS`, are Python's numbers: to write one element of a tensor takes about as long
+    as to write sixty.
 
     Args:
         rows: What there is already, each ``(steps,)``.
@@ -17,25 +25,45 @@ class History:
     def __init__(self, rows: Mapping[str, Tensor] | None = None) -> None:
         self.values = {name: values.cpu().clone() for name, values in (rows or {}).items()}
         self.length = len(next(iter(self.values.values()))) if self.values else 0
+        self.kinds = {name: values.dtype for name, values in self.values.items()}
+        self.recent: dict[str, list[Any]] = {name: [] for name in self.values}
+        self.written = self.length
 
     def add(self, metrics: Mapping[str, Tensor]) -> None:
         """One more row, with the names of those before it."""
         for name, value in metrics.items():
-            values = self.values.get(name, value.new_empty(0))
-            kind = torch.promote_types(values.dtype, value.dtype)
-            if self.length == len(values) or kind != values.dtype:
-                grown = values.new_empty(max(16, 2 * self.length), dtype=kind)
-                grown[: self.length] = values[: self.length]
-                self.values[name] = values = grown
-            values[self.length] = value
+            kind = self.kinds.get(name)
+            if kind != value.dtype:
+                self.kinds[name] = torch.promote_types(kind or value.dtype, value.dtype)
+            # a copy, since a method may write into what it has returned
+            self.recent.setdefault(name, []).append(value.item())
         self.length += 1
+        if self.length - self.written == ROWS:
+            self._write()
+
+    def _write(self) -> None:
+        """Move the rows that are numbers into the tensors."""
+        if self.written == self.length:
+            return
+        for name, numbers in self.recent.items():
+            kind = self.kinds[name]
+            values = self.values.get(name, torch.empty(0, dtype=kind))
+            if len(values) < self.length or values.dtype != kind:
+                grown = values.new_empty(2 * self.length, dtype=kind)
+                grown[: self.written] = values[: self.written]
+                self.values[name] = values = grown
+            values[self.written : self.length] = torch.tensor(numbers, dtype=kind)
+            numbers.clear()
+        self.written = self.length
 
     def tensors(self) -> dict[str, Tensor]:
         """The rows so far, each ``(steps,)``, in memory of their own."""
+        self._write()
         return {name: values[: self.length].clone() for name, values in self.values.items()}
 
     def last(self) -> dict[str, Tensor]:
         """The last row; empty if there is none."""
+        self._write()
         return {name: values[self.length - 1] for name, values in self.values.items()} if self.length else {}
 
 
@@ -70,8 +98,7 @@ def checked(method: Any, found: Any, names: tuple[str, ...] | None) -> dict[str,
             f"{', '.join(wanted)}. Return the same each time, or name in the class those that may be absent: "
             f"occasional = ({', '.join(map(repr, odd))},)"
         )
-    absent = torch.tensor(float("nan"))
-    return {name: metrics.get(name, absent) for name in wanted}
+    return {name: metrics[name] if name in metrics else torch.tensor(math.nan) for name in wanted}
 
 
 def _scalar(kind: str, name: str, value: Any) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ebmlearn.schedules import Schedule, constant, describe_schedule
 from ebmlearn.train import ranks
-from ebmlearn.train.averages import Averages, weight_average
+from ebmlearn.train.averages import Averages, follow, weight_average
 from ebmlearn.train.checkpoint import LR_OF
 from ebmlearn.train.describe import describe
 
@@ -138,13 +138,14 @@ class Method(nn.Module, ABC):
         # through them many times a step.
         learned = _with_gradients(name, own)
         loss = self._average_gradients(learned, loss.detach())
-        if not loss.isfinite():
-            problem = f"the loss of {name!r} is {loss.item()}"
+        value = loss.item()
+        if not math.isfinite(value):
+            problem = f"the loss of {name!r} is {value}"
             raise FloatingPointError(f"{problem}; its update was not made")
         optimizer.step()
         self.updates[name] += 1
         if name in self._followed:
-            self.averages[name].update_parameters(self._followed[name][0])
+            follow(self.averages[name], *self._followed[name])
 
     def _parameters_of(self, name: str, loss: Any) -> list[nn.Parameter]:
         """What an optimiser is to move; refuses a loss that cannot move it."""

@@ -84,9 +84,12 @@ class Shuffled(Source):
         self.generators = generators(data) if isinstance(data, Dataset) else []
 
     def draw(self) -> Batch:
-        rows = self.index.draw(self.share) * self.ranks.n + self.ranks.rank
+        rows = self.index.draw(self.share)
+        if self.ranks.n > 1:
+            rows = rows * self.ranks.n + self.ranks.rank
         if not isinstance(self.data, Dataset):
-            return each(lambda x: x[rows], self.data)
+            # the same as x[rows], for images in a fifth of the time
+            return each(lambda x: x.index_select(0, rows.to(x.device)), self.data)
         batch = untied(default_collate([self.data[i] for i in rows.tolist()]), self.name)
         check(batch, self.name, self.dtypes, rows)
         return batch
