@@ -3,7 +3,10 @@
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
 
 
 def pin(index: int = 0) -> int:
@@ -42,3 +45,22 @@ def in_turn(entries: dict[str, Callable[[], object]], repeats: int) -> dict[str,
 def ratio(times: list[float], unit: list[float]) -> float:
     """Median over rounds of ``times / unit``."""
     return statistics.median(t / u for t, u in zip(times, unit, strict=True))
+
+
+CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+"""The cores that this process was given, before `pin`; empty where the system does not say."""
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Inside, PyTorch computes with ``n`` threads on as many of the cores that the process was given."""
+    before, bound = torch.get_num_threads(), os.sched_getaffinity(0) if CORES else set()
+    try:
+        if CORES:
+            os.sched_setaffinity(0, CORES[:n])
+        torch.set_num_threads(n)
+        yield
+    finally:
+        torch.set_num_threads(before)
+        if CORES:
+            os.sched_setaffinity(0, bound)
