@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 import re
 from functools import partial
 from pathlib import Path
@@ -118,3 +119,87 @@ def test_a_round_runs_everybody_once_and_the_first_does_not_count(script):
     # of ratios, not of medians: a drift by a factor of 10 between rounds cancels
     assert timing.ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0]) == 2.0
     assert timing.ratio([2.0, 30.0, 2.0], [1.0, 10.0, 2.0]) == 2.0
+
+
+def test_the_parts_of_an_update_are_told_apart(script):
+    """By a clock that moves where it is told to; a slow hook is time of `fit`."""
+    updates, time = script("updates"), [0.0]
+
+    class Slow(Method):
+        def __init__(self):
+            super().__init__()
+            self.energy = MLPEnergy(2, (4,))
+            self.add_optimizer("energy", self.energy.parameters(), 0.0, torch.optim.SGD)
+            self.chain = Chain(ula, n_steps=1, step_size=lambda t: spend(1.0, 0.1))
+
+        def step(self, batch: torch.Tensor):
+            spend(2.0)
+            x = self.chain(self.energy, batch)
+            loss = self.energy(x).mean()
+            loss.register_hook(lambda grad: spend(4.0, grad))
+            self.update("energy", loss)
+            return {"loss": loss.detach()}
+
+    def spend(seconds, result=None):
+        time[0] += seconds
+        return result
+
+    def measured(hooks=(), cost=8.0):
+        case = updates.Case("", "", Slow(), lambda n: spend(cost, torch.zeros(n, 2)), 4, 6)
+        return updates.measure(case, updates.Clock(lambda: time[0]), hooks)
+
+    split = measured()
+    once = split["chain"]  # a kernel may ask for its step size more than once
+    assert once >= 1 and once == int(once)
+    assert split == {"chain": once, "loss": 2.0, "update": 4.0, "data": 8.0, "fit": 0.0}
+    late = measured([lambda step, method, metrics: spend(16.0)])
+    assert late == {**split, "fit": 16.0}
+    row = updates.row(updates.cases()[0], 2, [split, late], [late, late])
+    assert row.keys() == script("run_all").FIELDS["updates"].keys()
+    assert sum(row[part] for part in updates.PARTS) == pytest.approx(1)
+    whole = 14 + once
+    assert row["fit"] == pytest.approx(16 / (2 * whole + 16)) and row["us"] == pytest.approx(
+        1e6 * (whole + 8)
+    )
+    assert row["ratio"] == pytest.approx((whole / (whole + 16) + 1) / 2)
+    # what was put in the place of chain, update and step is gone
+    assert Chain.__call__.__module__ == "ebmlearn.sample.chain" and not hasattr(Method.update, "__wrapped__")
+
+
+def test_threads_leave_the_process_as_it_was(script):
+    """Also where what is measured fails: the next benchmark would have other threads and cores."""
+    timing = script("timing")
+
+    def state():
+        return torch.get_num_threads(), os.sched_getaffinity(0) if timing.CORES else None
+
+    def fail():
+        assert torch.get_num_threads() == 2
+        raise ValueError("as it should")
+
+    before = state()
+    with pytest.raises(ValueError, match="as it should"), timing.threads(2):
+        fail()
+    assert state() == before
+
+
+def test_a_set_that_is_not_there_is_left_out_and_said(script, monkeypatch, tmp_path, capsys, record):
+    loading, run_all = script("loading"), script("run_all")
+    monkeypatch.setenv("EBMLEARN_CACHE", str(tmp_path))
+    monkeypatch.setattr(loading, "child", lambda name, cache: pytest.fail("it was loaded"))
+    for root in ("", str(tmp_path)):
+        monkeypatch.setenv("EBMLEARN_DATA", root)
+        assert loading.table() == []
+        assert "no mnist in EBMLEARN_DATA" in capsys.readouterr().out
+    assert run_all.faults({**record, "loading": []}) == []
+    assert run_all.faults({**record, "updates": []}) == ["updates is empty"]
+
+
+def test_a_chain_exists_for_each_quantity_that_is_scaled(script):
+    scaling = script("scaling")
+    for quantity, values in scaling.RANGES.items():
+        assert list(values) == sorted(set(values))
+        x = scaling.chain(quantity, values[0])()
+        assert x.isfinite().all()
+    assert scaling.chain("latents", 16)().shape == (64, 16)
+    assert scaling.chain("width", 64).args[0].net[0].out_features == 64

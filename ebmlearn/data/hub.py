@@ -123,16 +123,22 @@ def read_parquet(
     channels, height, width = source.shape
     expected = ("L" if channels == 1 else "RGB", height, width)
     table = Table(source.repo, source.config, split, source.image, source.labels, source.n_classes, files)
-    xs: list[np.ndarray] = []
-    ys: list[np.ndarray] = []
+    # in place: a list of many small arrays, and then their stack, took twice the memory
+    total = source.splits[split] if n is None else n
+    levels = np.empty((total, channels, source.side, source.side), np.uint8)
+    ys = np.empty((total, len(source.labels)), np.uint8)
+    done = 0
     for where, content, labels in rows(table, n):
         image = np.asarray(open_image(content, where, expected))
         x = image[None] if channels == 1 else image.transpose(2, 0, 1)
-        xs.append(x if source.crop is None else _crop_and_shrink(x, source.crop, source.side))
-        ys.append(labels.astype(np.uint8))
-    if not xs:
+        if done == len(levels):  # this copy of the set is larger than the one that is known
+            levels, ys = (np.concatenate([known, np.empty_like(known)]) for known in (levels, ys))
+        levels[done] = x if source.crop is None else _crop_and_shrink(x, source.crop, source.side)
+        ys[done] = labels
+        done += 1
+    if not done:
         raise ValueError(f"split {split!r} of {source.repo} holds no image in {files or 'the hub'}")
-    return np.stack(xs), np.stack(ys)
+    return levels[:done], ys[:done]
 
 
 def _check_names(repo: str, split: str, config: str | None) -> None:

@@ -40,8 +40,10 @@ def weight_average(net: nn.Module, decay: float) -> AveragedModel:
 
 @torch.no_grad()
 def follow(average: AveragedModel, net: nn.Module, decay: float) -> None:
-    """Move an average towards a net: ``average.update_parameters(net)`` bit for bit, in half the time, because
-    it neither sorts the tensors by device nor builds its rule anew.
+    """Move an average towards a net: ``average.update_parameters(net)`` bit for bit, in half the time.
+
+    The tensors are not sorted by device and dtype, because an average lies where its net does; integers,
+    such as the counts of a normalisation, are left to PyTorch.
 
     Args:
         average: What `weight_average` has made.

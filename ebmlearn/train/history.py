@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-
 ROWS = 64
 """Rows of a history that are numbers, before they are written into its tensors."""
 

@@ -54,8 +54,9 @@ def cases() -> dict[str, Callable[[], object]]:
     def generator() -> ConvGenerator:
         return ConvGenerator(32, 3, 32, (128, 64, 32))
 
-    def chains(n_steps: int, speed: Speed | None = None) -> Callable[[], object]:
-        return partial(langevin, energy(), x, n_steps=n_steps, step_size=0.1, speed=speed)
+    def chains(n_steps: int, speed: Speed | None = None, times: int = 1) -> Callable[[], object]:
+        start = x.repeat(times, 1, 1, 1)
+        return partial(langevin, energy(), start, n_steps=n_steps, step_size=0.1, speed=speed)
 
     def likelihood(n_steps: int) -> Callable[[], object]:
         chain = Chain(ula, n_steps=n_steps, step_size=0.1)
@@ -79,6 +80,7 @@ def cases() -> dict[str, Callable[[], object]]:
         "forward and backward pass": lambda: torch.autograd.grad(net(x).mean(), list(net.parameters())),
         "langevin, 1 step": chains(1),
         "langevin, 20 steps": chains(20),
+        "langevin, 20 steps, 4 times the chains": chains(20, times=4),
         "langevin, 20 steps, all kept": lambda: run(ula(net, step_size=0.1), x, 20, keep=positions),
         "langevin, 20 steps, bf16": chains(20, Speed(precision="bf16")),
         "langevin, 20 steps, compiled": chains(20, Speed(compile=5)),

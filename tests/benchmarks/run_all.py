@@ -14,7 +14,7 @@ that everything runs. A C++ compiler is needed. The file is one object:
 ``minutes``
     What the run took.
 
-and six tables, each a list of rows with the same fields (times are medians; a ratio is the median over
+and these tables, each a list of rows with the same fields (times are medians; a ratio is the median over
 rounds of the ratio within a round, never a ratio of medians):
 
 ``langevin``
@@ -26,10 +26,17 @@ rounds of the ratio within a round, never a ratio of medians):
 ``training``
     ``name``, ``chain_steps``, ``ms``, ``ratio`` to one forward and backward pass: a training step of each
     method (training.py).
+``updates``
+    ``scale``, ``name``, ``threads``, ``us`` an update, ``ratio`` to that with one thread, and the shares of
+    ``chain``, ``loss``, ``update``, ``data`` and ``fit``, which add up to one (updates.py).
 ``memory``
     ``name``, ``mib``, ``ratio`` to one forward and backward pass: the peak (memory.py).
 ``scaling``
     ``quantity``, ``start``, ``end``, ``slope`` in log-log, ``ms_start``, ``ms_end`` (scaling.py).
+``loading``
+    ``name``, ``load`` (first or later), ``images``, ``seconds``, ``mib`` at the most, ``ratio`` to the size
+    of the images, ``batches_per_second`` (loading.py). Empty where ``EBMLEARN_DATA`` holds none of the sets:
+    the one table that may be.
 ``recipes``
     ``name``, ``parameters``, ``batch_size``, ``steps``, ``tflop_per_update``, which is counted (recipes.py).
 """
@@ -51,6 +58,18 @@ FIELDS: dict[str, dict[str, type]] = {
     "langevin": {"chains": int, "name": str, "us_per_step": float, "ratio": float, "by_parts": float},
     "conv": {"side": int, "name": str, "ms_per_step": float, "ratio": float, "error": float},
     "training": {"name": str, "chain_steps": int, "ms": float, "ratio": float},
+    "updates": {
+        "scale": str,
+        "name": str,
+        "threads": int,
+        "us": float,
+        "ratio": float,
+        "chain": float,
+        "loss": float,
+        "update": float,
+        "data": float,
+        "fit": float,
+    },
     "memory": {"name": str, "mib": float, "ratio": float},
     "scaling": {
         "quantity": str,
@@ -59,6 +78,15 @@ FIELDS: dict[str, dict[str, type]] = {
         "slope": float,
         "ms_start": float,
         "ms_end": float,
+    },
+    "loading": {
+        "name": str,
+        "load": str,
+        "images": int,
+        "seconds": float,
+        "mib": float,
+        "ratio": float,
+        "batches_per_second": float,
     },
     "recipes": {
         "name": str,
@@ -69,6 +97,8 @@ FIELDS: dict[str, dict[str, type]] = {
     },
 }
 TABLES = [name for name in FIELDS if name != "machine"]
+MAY_BE_EMPTY = ("loading",)
+"""Tables of what not everybody has."""
 PACKAGES = ("ebmlearn", "torch", "numpy", "torchebm", "ebmkit", "blackjax", "jax")
 
 
@@ -103,7 +133,7 @@ def faults(record: dict) -> list[str]:
     found += [key for key in record if key not in ("date", "machine", "versions", "minutes", *TABLES)]
     rows = [("machine", record.get("machine", {}))]
     for table in TABLES:
-        if not record.get(table):
+        if not record.get(table) and table not in MAY_BE_EMPTY:
             found.append(f"{table} is empty")
         rows += [(table, row) for row in record.get(table, ())]
     for table, row in rows:
@@ -139,17 +169,21 @@ def main() -> None:
 
     import conv
     import langevin
+    import loading
     import memory
     import recipes
     import scaling
     import training
+    import updates
 
     tables = {
         "langevin": lambda: langevin.table(1 if args.quick else 7, n_steps=50),
         "conv": lambda: conv.table(1 if args.quick else 7),
         "training": lambda: training.table(1 if args.quick else 3),
+        "updates": lambda: updates.table(1 if args.quick else 5),
         "memory": memory.table,
         "scaling": lambda: scaling.table(1 if args.quick else 5),
+        "loading": lambda: loading.table(["mnist"] if args.quick else loading.NAMES),
         "recipes": lambda: recipes.table(["coopnets-mnist"]) if args.quick else recipes.table(),
     }
     begin = time.perf_counter()

@@ -2,9 +2,10 @@
 
     python tests/benchmarks/scaling.py [--repeats 5]
 
-`MLPEnergy` of 128-128 (2 inputs, 1,000 chains, 10 steps unless they vary), and `ConvEnergy` for the pixels
-of an image (64 chains, 5 steps). A slope is that of a straight line through the medians; below 1 a fixed
-cost is seen.
+`MLPEnergy` of 128-128 (2 inputs, 1,000 chains, 10 steps unless they vary), whose weights grow with the square
+of its width; `ConvEnergy` for the pixels of an image, and for latents the posterior of a `ConvGenerator` of
+28 x 28 (64 chains, 5 steps). A slope is that of a straight line through the medians; below 1 a fixed cost is
+seen.
 """
 
 import argparse
@@ -15,27 +16,32 @@ from functools import partial
 
 import torch
 from timing import in_turn
-from torch import nn
 
-from ebmlearn.nets import ConvEnergy, MLPEnergy
+from ebmlearn.energy import Energy
+from ebmlearn.nets import ConvEnergy, ConvGenerator, MLPEnergy
 from ebmlearn.sample import langevin
 
 RANGES = {
     "chains": (1000, 2000, 4000, 8000, 16_000),
     "dimension": (256, 512, 1024, 2048, 4096),
     "steps": (10, 20, 40, 80, 160),
+    "width": (64, 128, 256, 512, 1024),
     "pixels": (16**2, 24**2, 32**2, 48**2, 64**2),
+    "latents": (16, 32, 64, 128, 256),
 }
 
 
 def chain(quantity: str, value: int) -> Callable[[], object]:
     """A run of Langevin dynamics in which one quantity has a value."""
-    sizes = {"chains": 1000, "dimension": 2, "steps": 10} | {quantity: value}
-    net: nn.Module = MLPEnergy(sizes["dimension"], (128, 128))
+    sizes = {"chains": 1000, "dimension": 2, "steps": 10, "width": 128} | {quantity: value}
+    net: Energy = MLPEnergy(sizes["dimension"], (sizes["width"], sizes["width"]))
     x = torch.randn(sizes["chains"], sizes["dimension"])
     if quantity == "pixels":
         side = math.isqrt(value)
         net, x, sizes["steps"] = ConvEnergy(1, side), torch.rand(64, 1, side, side) * 2 - 1, 5
+    if quantity == "latents":
+        images, sizes["steps"] = torch.rand(64, 1, 28, 28) * 2 - 1, 5
+        net, x = partial(ConvGenerator(value, 1, 28, (64, 32)).joint, images), torch.randn(64, value)
     return partial(langevin, net, x, n_steps=sizes["steps"], step_size=0.1)
 
 

@@ -9,8 +9,8 @@ what else happens outside of the step: a batch of a tensor, checks, metrics, his
 is written. They are shares of one whole, from the first step of a run to its last, and add up to one.
 
 The methods are those of the plane (200 points a batch) and of images (64 of 28 x 28). Two more rows show
-`fit` alone, around a step that waits for 1 ms. Where there are two cores each row is taken with one thread and
-with two; ``ratio`` is the time of the whole to that with one.
+`fit` alone, around a step that waits for 1 ms. Where there are two cores each row is taken with one thread
+and with two; ``ratio`` is the time of the whole to that with one.
 """
 
 import argparse
@@ -93,8 +93,9 @@ def cases() -> list[Case]:
     known = training.cases()
     found += [Case("28 x 28", name, known[name].method, x, training.BATCH, 5) for name in OF_IMAGES]
     points = torch.randn(10_000, 2)
-    found.append(Case("fit alone", "a step of 1 ms, points in a tensor", Wait(1e-3), points, 200, 401))
-    found.append(Case("fit alone", "a step of 1 ms, points of a function", Wait(1e-3), target.sample, 200, 401))
+    alone = {"points in a tensor": points, "points of a function": target.sample}
+    for name, data in alone.items():
+        found.append(Case("fit alone", f"a step of 1 ms, {name}", Wait(1e-3), data, 200, 401))
     return found
 
 
@@ -136,7 +137,7 @@ class Clock:
             yield
 
     def split(self) -> dict[str, float]:
-        """Seconds of each part of an update, the mean from the start of the first step to that of the last."""
+        """Seconds of each part of an update, the mean from the first step's start to the last's."""
         first, last, n = self.starts[0], self.starts[-1], len(self.starts) - 1
         taken = {name: (last[name] - first[name]) / n for name in first}
         return {

@@ -592,3 +592,13 @@ def test_imports_of_optional_packages_keep_quiet_about_notebook_widgets(tmp_path
         warnings.simplefilter("always")
         require("loud")
     assert [str(w.message) for w in caught] == ["other"]
+
+
+def test_a_copy_larger_than_the_known_set_is_read_whole(folder, monkeypatch):
+    """Images go into an array made for as many as the set has: one too many is neither lost nor fails."""
+    known = dataclasses.replace(SOURCES["mnist"], splits={"train": 3, "test": 3})
+    monkeypatch.setitem(SOURCES, "mnist", known)
+    images, columns, _ = write(folder, "mnist", n=7)
+    x, y = data.load("mnist")
+    assert x.shape == (7, 1, 28, 28) and y.tolist() == columns["label"]
+    assert np.abs(x.numpy() - scaled(images)).max() < 1e-6
