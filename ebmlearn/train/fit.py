@@ -3,7 +3,7 @@
 import math
 import signal
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def fit(
             stack.enter_context(folder.opened(resume))
             run.restore(device, steps, new_lr)
             run.watch()
-        begun = run.step
+        begun, alone = run.step, ranks.alone if ranks.n > 1 else nullcontext
         caught = stack.enter_context(deferred(patient=ranks.n > 1))
         stack.enter_context(run.last_words())
         unit = {"unit": " samples", "unit_scale": batches.size}
@@ -145,7 +145,7 @@ def fit(
         while run.step < steps:
             metrics: dict[str, Tensor] = {}
             try:
-                with ranks.alone():
+                with alone():
                     batch = batches.draw()
                     check_kind(batch, method, kind)
                     found = _step(method, each(lambda x: x.to(device), batch), speed, device)
@@ -158,7 +158,7 @@ def fit(
                 raise FloatingPointError(run.diverged(error, metrics)) from error
             run.add(metrics)
             if hooks:
-                with ranks.alone():
+                with alone():
                     for hook in hooks:
                         hook(run.step, method, metrics)
             bar.update()

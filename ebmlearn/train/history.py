@@ -88,6 +88,8 @@ def checked(method: Any, found: Any, names: tuple[str, ...] | None) -> dict[str,
             '{"loss": loss.detach()}'
         )
     metrics = {name: _scalar(kind, name, value) for name, value in found.items()}
+    if names == tuple(metrics):
+        return metrics
     occasional = tuple(method.occasional)
     wanted = names if names is not None else (*metrics, *(n for n in occasional if n not in metrics))
     odd = [n for n in metrics if n not in wanted] + [n for n in wanted if n not in (*metrics, *occasional)]
@@ -101,13 +103,16 @@ def checked(method: Any, found: Any, names: tuple[str, ...] | None) -> dict[str,
 
 
 def _scalar(kind: str, name: str, value: Any) -> Tensor:
-    try:
-        tensor = torch.as_tensor(value).detach().cpu()
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            f"the metric {name!r} of {kind} is a {type(value).__name__}; expected a number or a tensor of "
-            "shape ()"
-        ) from None
+    if isinstance(value, Tensor) and value.is_cpu and not value.requires_grad:
+        tensor = value
+    else:
+        try:
+            tensor = torch.as_tensor(value).detach().cpu()
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"the metric {name!r} of {kind} is a {type(value).__name__}; expected a number or a tensor "
+                "of shape ()"
+            ) from None
     if tensor.shape != ():
         raise ValueError(
             f"the metric {name!r} of {kind} has shape {tuple(tensor.shape)}; expected a scalar, shape (): "
