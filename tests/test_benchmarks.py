@@ -12,6 +12,7 @@ import torch
 from ebmlearn import methods
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
+from ebmlearn.recipes import RECIPES
 from ebmlearn.sample import Chain, NoiseStart, langevin, ula
 from ebmlearn.train import Method
 
@@ -118,3 +119,20 @@ def test_a_round_runs_everybody_once_and_the_first_does_not_count(script):
     # of ratios, not of medians: a drift by a factor of 10 between rounds cancels
     assert timing.ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0]) == 2.0
     assert timing.ratio([2.0, 30.0, 2.0], [1.0, 10.0, 2.0]) == 2.0
+
+
+def test_a_ring_sends_what_is_its_share_twice(script):
+    estimate = script("ranks").estimate
+    assert estimate(1, 10**9) == 0
+    assert estimate(2, 10**9, 1e9) == 1.0  # half of it, there and back
+    assert estimate(64, 10**9, 1e9) == pytest.approx(2 * 63 / 64)
+
+
+@pytest.mark.slow
+def test_ranks_are_timed_and_their_bytes_counted(script):
+    row, fields = script("ranks").together(2, 1, smoke=True), script("run_all").FIELDS["ranks"]
+    assert {name: type(row[name]) for name in row} == fields
+    recipe = RECIPES["short-run-cifar10"](smoke=True)
+    n = sum(p.numel() for p in recipe.method(recipe.shape()).parameters())
+    assert row["ranks"] == 2 and row["bytes"] == 4 * (n + 1) and row["reduction_us"] > 0
+    assert row["images_per_s"] == pytest.approx(8 * row["updates_per_s"])

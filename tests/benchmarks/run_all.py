@@ -14,7 +14,7 @@ that everything runs. A C++ compiler is needed. The file is one object:
 ``minutes``
     What the run took.
 
-and six tables, each a list of rows with the same fields (times are medians; a ratio is the median over
+and seven tables, each a list of rows with the same fields (times are medians; a ratio is the median over
 rounds of the ratio within a round, never a ratio of medians):
 
 ``langevin``
@@ -32,6 +32,9 @@ rounds of the ratio within a round, never a ratio of medians):
     ``quantity``, ``start``, ``end``, ``slope`` in log-log, ``ms_start``, ``ms_end`` (scaling.py).
 ``recipes``
     ``name``, ``parameters``, ``batch_size``, ``steps``, ``tflop_per_update``, which is counted (recipes.py).
+``ranks``
+    ``name`` of a recipe, ``ranks``, ``cores``, ``updates_per_s``, ``images_per_s``, ``reduction_us``, the
+    time of one reduction, and the ``bytes`` of it: processes on the CPU that talk by gloo (ranks.py).
 """
 
 import argparse
@@ -66,6 +69,15 @@ FIELDS: dict[str, dict[str, type]] = {
         "batch_size": int,
         "steps": int,
         "tflop_per_update": float,
+    },
+    "ranks": {
+        "name": str,
+        "ranks": int,
+        "cores": int,
+        "updates_per_s": float,
+        "images_per_s": float,
+        "reduction_us": float,
+        "bytes": int,
     },
 }
 TABLES = [name for name in FIELDS if name != "machine"]
@@ -140,6 +152,7 @@ def main() -> None:
     import conv
     import langevin
     import memory
+    import ranks
     import recipes
     import scaling
     import training
@@ -151,6 +164,7 @@ def main() -> None:
         "memory": memory.table,
         "scaling": lambda: scaling.table(1 if args.quick else 5),
         "recipes": lambda: recipes.table(["coopnets-mnist"]) if args.quick else recipes.table(),
+        "ranks": lambda: ranks.table(1 if args.quick else 7),
     }
     begin = time.perf_counter()
     record: dict = {
