@@ -259,6 +259,34 @@ def test_every_part_and_all_of_them_fit_into_their_time(script):
     assert all(f"``{name}``" in script.__doc__ for name in script.PARTS if not name.startswith("train"))
 
 
+def test_the_book_says_what_is_stored_or_that_nothing_is(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "book"))
+    tables, file = __import__("tables"), tmp_path / "gpu.json"
+    assert tables.gpu(file) == "no GPU run is stored yet; `make gpu` makes one"
+    rows = [{"name": "ula", "float64": 1e-16}, {"name": "hmc", "error": "float64 is 1"}]
+    recipe = {"name": "a", "updates": 5, "of": 10, "seconds": 60.0, "images/s": 7.0, "n": 20}
+    recipe |= {"model": {"frechet": 2.0, "features": "pixels"}, "training images": {"frechet": 1.0}}
+    parts = {
+        "kernels": {"status": "failed", "error": "1 of 2 rows", "rows": rows},
+        "images": {"status": "done", "rows": [{"name": "b", "bf16": {"images/s": 12345.6}}]},
+        "train a": {"status": "done", "rows": [recipe]},
+    }
+    record = {"date": "2026-12-01", "card": "H200", "driver": "1.2", "parts": parts}
+    file.write_text(json.dumps(record), encoding="utf-8")
+    assert tables.gpu(file).splitlines() == [
+        "H200, driver 1.2, 2026-12-01",
+        "kernels: 1 of 2 rows",
+        "    ula: float64 1e-16",
+        "    hmc: error float64 is 1",
+        "images: done",
+        "    b: bf16 (images/s 1.235e+04)",
+        "train a: done",
+        "    5 of 10 updates in 1.0 minutes, 7 images/s",
+        "    Fréchet distance 2 with n = 20; training images 1; features: pixels",
+        "    on H200, 2026-12-01",
+    ]
+
+
 def test_without_cuda_it_says_so(script, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)

@@ -150,8 +150,8 @@ def _accelerator(timeout: float) -> Any:
         return Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[waits])
     except torch.distributed.DistStoreError as error:
         raise RankLost(
-            f"not all of {os.environ['WORLD_SIZE']} ranks have come within {timeout:g} s ({error}): start the "
-            "others too, or give a longer --timeout"
+            f"not all of {os.environ['WORLD_SIZE']} ranks have come within {timeout:g} s ({error}): start "
+            "the others too, or give a longer --timeout"
         ) from error
 
 

@@ -62,8 +62,8 @@ class Waiting(threading.Thread):
                     "time limit of torch.distributed" if self.limit is None else f"{self.limit:g} s in all"
                 )
                 print(
-                    f"rank {self.rank} has waited {waited:.0f} s for {self._who(HEARD_AFTER)}, which is slow, "
-                    f"stopped or out of reach. It waits up to {until}",
+                    f"rank {self.rank} has waited {waited:.0f} s for {self._who(HEARD_AFTER)}, which is "
+                    f"slow, stopped or out of reach. It waits up to {until} in all",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -1,11 +1,11 @@
-"""Several processes on the CPU, which talk by gloo: updates per second, and what the reduction of gradients adds.
+"""Several processes on the CPU, which talk by gloo: updates per second, and what averaging gradients adds.
 
     python tests/benchmarks/ranks.py [--quick]
 
-The energy of ``short-run-cifar10`` at full size, each rank with a share of 4 images and chains of 2 steps, one
-thread a rank. Where there are fewer cores than ranks, these share them, and the figures say how a processor
-is shared and nothing about ranks: ``cores`` is part of each row. The reduction is timed alone, after the ranks
-have met, on a tensor of the size that an update sends: all gradients and the loss.
+The energy of ``short-run-cifar10`` at full size, each rank with a share of 4 images and chains of 2 steps,
+one thread a rank. Where there are fewer cores than ranks, these share them, and the figures say how a
+processor is shared and nothing about ranks: ``cores`` is part of each row. The reduction is timed alone,
+after the ranks have met, on a tensor of the size that an update sends: all gradients and the loss.
 
 What 8 or 64 GPUs would add is an estimate and not measured: see `estimate`.
 """

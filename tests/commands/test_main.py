@@ -5,9 +5,9 @@ import json
 import os
 import platform
 import re
-import socket
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
