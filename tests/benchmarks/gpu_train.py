@@ -91,14 +91,18 @@ def ended(
         try:
             said = process.communicate(timeout=seconds)[1]
         except subprocess.TimeoutExpired:
-            process.send_signal(number)
-            try:
-                said = process.communicate(timeout=30)[1]
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                said = process.communicate()[1]
-        finally:
-            if process.poll() is None or number == signal.SIGKILL:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+            if number != signal.SIGKILL:
+                process.send_signal(number)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=30)
+            kill_all(process)
+            said = process.communicate()[1]
+        except BaseException:
+            kill_all(process)
+            raise
     return process.returncode, (said.strip().splitlines() or ["no message"])[-1]
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
