@@ -1,28 +1,27 @@
 """What `truth.py` trains: each package's learners, every one through the interface that its own pages show.
 
-A learner is a function of the target and of a `Watch` that trains until the watch has seen enough. It calls
-``watch(energy)`` after each update, from the hook or callback that its package offers. ``LEARNERS`` has them
-under ``(package, settings, learner)``. Settings are
+A learner is a function of the target and of a `Watch <clock.Watch>`. It trains until the watch has seen
+enough, and calls ``watch(energy)`` after each update, from the hook or callback that its package offers.
+``LEARNERS`` has them under ``(package, settings, learner)``. Settings are
 
 ``own``
-    What the package documents; for this one, ``recipes/plane.py``. For ebmkit 0.16.0 the README (persistent
-    chains) and ``examples/benchmark_losses.py``, ``examples/train_energy_discrepancy.py`` of its source
-    distribution (the others); for torchebm 0.8.9 ``examples/20-training`` of its repository, whose loop is
-    that of its README. Those pages train on two moons, of the same width as the targets here. Their numbers of
-    updates are not kept: all go on to the cap, unless a schedule of theirs ends before.
+    What the package documents; for this one, ``recipes/plane.py``. For ebmkit 0.16.0 that is its README
+    (persistent chains), and ``examples/benchmark_losses.py`` and ``examples/train_energy_discrepancy.py`` of
+    its source distribution (the others). For torchebm 0.8.9 it is ``examples/20-training`` of its repository,
+    whose loop is that of its README. Those pages train on two moons, which are about as wide as the targets
+    here. Their numbers of updates are not kept: all go on to the cap.
 ``ours``
     Another package's learner with the net, batch, optimiser, rate, average and chain of ``recipes/plane.py``,
-    as far as its interface goes. ebmkit's NCE starts its log Z at 0 and not at an estimate. torchebm's buffer
-    returns chains to other slots than they came from. Neither offers a control variate or known slopes.
-``tuned``
-    The best of so many trials of each package on the seed of ``truth.py tune``, which is none of those that
-    count.
+    as far as its interface goes. Three things stay its own. ebmkit's NCE starts its log Z at 0 and not at an
+    estimate; its replay buffer may draw a chain twice; and torchebm's returns chains to other slots than they
+    came from.
 ``compiled``
     This package's own settings with ``Speed(compile=10)``.
 
-All draw fresh points of the target by the same function in every update. All energies have its sign, ``+E``,
-so that none needs another. Those of the other packages' own settings have no reference term, and are
-normalised over the grid like the rest.
+Nothing here was tuned for this contest. The rates of ``recipes/plane.py`` fall to 0 after its 1,000 updates,
+so those runs end there, whoever makes them. All learners draw fresh points of the target by the same function
+in every update. All energies have the sign of this package, ``+E``. Those of the other packages' own settings
+have no reference term: they are normalised over the box of the grid, like all the rest.
 """
 
 from collections.abc import Callable, Iterator
@@ -174,7 +173,9 @@ AS_SCORE = AS_CHAINS | {"lr": 5e-3}
 AS_NCE = AS_CHAINS | {"lr": 1e-2, "ema": None}
 
 LEARNERS: dict[tuple[str, str, str], Learner] = {
-    **{("ebmlearn", "own", name): partial(ours, name) for name in (CHAINS, COOPNETS, SCORE, NCE, DISCREPANCY)},
+    **{
+        ("ebmlearn", "own", name): partial(ours, name) for name in (CHAINS, COOPNETS, SCORE, NCE, DISCREPANCY)
+    },
     **{
         ("ebmlearn", "compiled", name): partial(ours, name, speed=Speed(compile=10))
         for name in (CHAINS, COOPNETS)
