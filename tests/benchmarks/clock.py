@@ -49,13 +49,15 @@ class Watch:
         self.divergence, self.cap, self.clock = divergence, cap, clock
         self.updates, self.seconds, self.first = 0, 0.0, math.nan
         self.curve: list[tuple[int, float, float]] = []
+        self.energy: Callable | None = None
+        self.ended = False
         self.due = evaluations()
         self.next = next(self.due)
         self.begun = clock()
 
     def __call__(self, energy: Callable) -> None:
         passed = self.clock() - self.begun
-        self.updates += 1
+        self.energy, self.updates = energy, self.updates + 1
         if self.updates == 1:
             self.first = passed
         else:
@@ -69,9 +71,16 @@ class Watch:
                 raise Enough("cap")
         self.begun = self.clock()
 
+    def finish(self) -> None:
+        """Judge the last energy of a run that ended by itself: nothing moves after it."""
+        self.ended = True
+        if self.energy is not None and (not self.curve or self.curve[-1][0] < self.updates):
+            self.curve.append((self.updates, self.seconds, self.divergence(self.energy)))
+
     def when(self, bound: float) -> tuple[int, float] | None:
         """Updates and seconds at which a bound was reached."""
-        i = reached([nats for _, _, nats in self.curve], bound)
+        values = [nats for _, _, nats in self.curve]
+        i = reached(values + values[-1:] * (STAYS if self.ended else 0), bound)
         return None if i is None else self.curve[i][:2]
 
     def row(self) -> dict:

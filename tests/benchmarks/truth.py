@@ -3,11 +3,13 @@
     python tests/benchmarks/truth.py [--out book/truth.json] [--jobs 2] [--cap 20] [--seeds 5] [--only ...]
 
 About 25 minutes on two cores of a machine that does nothing else. Each run is a process of its own on a core
-of its own, with one thread: a target, a learner (``learners.py``) and a seed. After updates 10, 11, ... (each count about 5 % above the last) the clock stands still, and
-``KL(target ‖ model)`` is computed by quadrature on one grid for all. The clock counts training only: batches,
-updates, schedules and averages. The first update does not count, because packages load and chains compile in
-it; its seconds are kept. A bound is reached at the first evaluation below it after which the next two are below it, too, because
-one dip of a noisy curve is no result. A run ends with the lower bound, the end of its schedule, or the cap.
+of its own, with one thread: a target, a learner (``learners.py``) and a seed. After updates 10, 11, ... (each
+count about 5 % above the last) the clock stands still, and ``KL(target ‖ model)`` is computed by quadrature
+on one grid for all. The clock counts training only: batches, updates, schedules and averages. The first
+update does not count, because packages load and chains compile in it; its seconds are kept. A bound is
+reached at the first evaluation below it after which the next two are below it, too, because one dip of a
+noisy curve is no result. A run ends with the lower bound, the end of its schedule, after which nothing moves,
+or the cap.
 
 The file is written anew after each run, and a second call goes on with the runs that it lacks. It is one
 object:
@@ -18,6 +20,8 @@ object:
     As in ``run_all.py``.
 ``cap``
     Seconds of training after which a run ends.
+``clock``
+    "wall", or with ``--busy`` "processor", the time that the process had: on a busy machine, to look only.
 ``rows``
     A row for each run: ``target``, ``package``, ``settings``, ``learner``, ``seed``; ``seconds_010`` and
     ``seconds_005``, when 0.1 and 0.05 nats were reached, and ``updates_010`` and ``updates_005``, after how
@@ -65,11 +69,12 @@ FIELDS: dict[str, tuple[type, ...]] = {
     "first": (float,),
     "end": (str,),
 }
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
 KEY = ("target", "package", "settings", "learner", "seed")
-HEAD = {"date": str, "machine": dict, "versions": dict, "cap": float, "rows": list}
+HEAD = {"date": str, "machine": dict, "versions": dict, "cap": float, "clock": str, "rows": list}
 
 
-def run(key: tuple, cap: float, clock: Callable[[], float] = time.perf_counter) -> dict:
+def run(key: tuple, cap: float, clock: str = "wall") -> dict:
     """Train one learner on one target with one seed; a row."""
     import torch
     from learners import LEARNERS
@@ -90,10 +95,11 @@ def run(key: tuple, cap: float, clock: Callable[[], float] = time.perf_counter) 
             return exact.kl(target, energy, grid).value
 
     ebmlearn.seed(seed)
-    watch = Watch(divergence, cap, clock)
+    watch = Watch(divergence, cap, CLOCKS[clock])
     end = "schedule"
     try:
         LEARNERS[tuple(learner)](target, watch)
+        watch.finish()
     except Enough as enough:
         end = str(enough)
     except FloatingPointError:
@@ -140,13 +146,13 @@ def faults(record: dict) -> list[str]:
     return found + [f"{key} is missing" for key in plan(seeds, packages | {"ebmlearn"}) if key not in keys]
 
 
-def opened(path: Path, cap: float) -> dict:
+def opened(path: Path, cap: float, clock: str = "wall") -> dict:
     """The record to go on with, or a new one."""
     import run_all
     import torch
 
     torch.set_num_threads(1)  # as in every run
-    new = {"machine": run_all.machine(), "versions": run_all.versions(), "cap": cap}
+    new = {"machine": run_all.machine(), "versions": run_all.versions(), "cap": cap, "clock": clock}
     new = run_all.rounded(new)
     rows = []
     if path.exists():
@@ -161,9 +167,10 @@ def opened(path: Path, cap: float) -> dict:
     return {"date": datetime.date.today().isoformat(), **new, "rows": rows}
 
 
-def in_process(key: tuple, cap: float, core: int) -> dict:
+def in_process(key: tuple, cap: float, clock: str, core: int) -> dict:
     """`run`, in a process of its own on one core; its last line is the row."""
     command = [sys.executable, __file__, "--run", json.dumps(key), "--cap", str(cap), "--core", str(core)]
+    command += ["--busy"] if clock == "processor" else []
     threads = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "EBMLEARN_PROGRESS": "0"}
     done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
     if done.returncode:
@@ -191,7 +198,7 @@ def measure(todo: list[tuple], record: dict, path: Path, jobs: int) -> list[str]
     def on_a_core(key: tuple) -> dict:
         core = cores.get()
         try:
-            return in_process(key, record["cap"], core)
+            return in_process(key, record["cap"], record["clock"], core)
         finally:
             cores.put(core)
 
@@ -223,19 +230,21 @@ def main() -> None:
         "--jobs", type=int, default=2, help="processes at a time, each with a core of its own; 2"
     )
     parser.add_argument("--cap", type=float, default=20.0, help="seconds of training in a run; 20")
+    parser.add_argument("--busy", action="store_true", help="count the time of the processor, to look only")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", metavar="WORD", help="runs whose names hold all of these")
     parser.add_argument("--run", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--core", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
+    clock = "processor" if args.busy else "wall"
     if args.run is not None:
         pin(args.core)
-        print(json.dumps(run(tuple(args.run), args.cap)))
+        print(json.dumps(run(tuple(args.run), args.cap, clock)))
         return
     packages = {name for name, module in MODULES.items() if find_spec(module)}
     if missing := sorted(set(MODULES) - packages):
         print(f"not installed, and left out: {', '.join(missing)}")
-    record = opened(args.out, args.cap)
+    record = opened(args.out, args.cap, clock)
     done = {key_of(row) for row in record["rows"]}
     todo = [key for key in plan(args.seeds, packages) if key not in done]
     if args.only:
