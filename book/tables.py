@@ -49,3 +49,22 @@ def completed(
             table["runs"].append(who | run(**who))
             print(table["runs"][-1], flush=True)
             yield table
+
+
+def columns(name: str, rows: list[dict[str, Any]]) -> str:
+    """Rows as lines of text under the names of their fields."""
+    cells = [list(rows[0])]
+    cells += [[_short(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    kinds = [isinstance(value, str) for value in rows[0].values()]
+    lines = []
+    for row in cells:
+        parts = zip(row, widths, kinds, strict=True)
+        lines.append(
+            "  ".join(f"{t:{'<' if k else '>'}{w}}" for t, w, k in parts)
+        )
+    return "\n".join([f"{name}:", *(line.rstrip() for line in lines)])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)

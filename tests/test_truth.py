@@ -290,6 +290,42 @@ def test_every_learner_is_judged_after_its_second_update(script, truth, package)
             assert row["end"] == "cap" and row["updates"] == 2 and 0.1 < row["best"] < 20
 
 
+@pytest.fixture
+def book(monkeypatch):
+    """Import a module beside the chapters."""
+    monkeypatch.syspath_prepend(str(ROOT / "book"))
+    return lambda name: __import__(name)
+
+
+def test_the_chapter_takes_medians_in_which_a_run_that_did_not_arrive_is_last(book, record):
+    def rows(group, learner, seconds):
+        key = ("T4", *group, learner)
+        return [made_up((*key, i)) | {"seconds_010": s} for i, s in enumerate(seconds)]
+
+    module, (own, theirs) = book("contest"), (("ebmlearn", "own"), ("ebmkit", "ours"))
+    two_of_five = [3.0, None, 1.0, None, None]
+    contest = module.Contest(
+        {
+            "rows": rows(own, "a", [4.0, None, 2.0, 3.0, 9.0])
+            + rows(own, "b", two_of_five)
+            + rows(theirs, "a", [8.0] * 5)
+            + rows(theirs, "b", [1.0] * 5)
+        }
+    )
+    assert contest.seeds == 5
+    assert contest.median("T4", own, "a", "0.1") == 4.0
+    assert contest.median("T4", own, "b", "0.1") == math.inf == contest.median("T4", own, "a", "0.05")
+    assert contest.fastest("T4", own, "0.1") == (4.0, "a")
+    assert module.ratio(contest, "T4", "ebmkit", "a").strip() == "2.00"
+    assert module.ratio(contest, "T4", "ebmkit", "b").strip() == "-"
+    assert (module.told(4.0), module.told(math.inf)) == ("4 s", "not reached")
+
+
+def test_columns_align_words_left_and_numbers_right(book):
+    text = book("tables").columns("ranks", [{"name": "one", "ms": 1.23456}, {"name": "three", "ms": 100}])
+    assert text == "ranks:\nname     ms\none    1.23\nthree   100"
+
+
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process")
 def test_a_pinned_process_has_one_core(script):
     before = os.sched_getaffinity(0)
