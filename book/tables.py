@@ -51,20 +51,24 @@ def completed(
             yield table
 
 
-def columns(name: str, rows: list[dict[str, Any]]) -> str:
-    """Rows as lines of text under the names of their fields."""
-    cells = [list(rows[0])]
-    cells += [[_short(value) for value in row.values()] for row in rows]
+def columns(
+    name: str, rows: list[dict[str, Any]], fields: Iterable[str]
+) -> str:
+    """Some fields of rows as lines of text under their names."""
+    kinds = [isinstance(rows[0][field], str) for field in fields]
+    cells = [list(fields)]
+    cells += [[_short(row[field]) for field in fields] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    kinds = [isinstance(value, str) for value in rows[0].values()]
-    lines = []
+    lines = [name]
     for row in cells:
         parts = zip(row, widths, kinds, strict=True)
-        lines.append(
-            "  ".join(f"{t:{'<' if k else '>'}{w}}" for t, w, k in parts)
-        )
-    return "\n".join([f"{name}:", *(line.rstrip() for line in lines)])
+        line = [f"{t:{'<' if k else '>'}{w}}" for t, w, k in parts]
+        lines.append("  ".join(line).rstrip())
+    return "\n".join(lines)
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    """Three digits, but no exponent."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -322,8 +322,9 @@ def test_the_chapter_takes_medians_in_which_a_run_that_did_not_arrive_is_last(bo
 
 
 def test_columns_align_words_left_and_numbers_right(book):
-    text = book("tables").columns("ranks", [{"name": "one", "ms": 1.23456}, {"name": "three", "ms": 100}])
-    assert text == "ranks:\nname     ms\none    1.23\nthree   100"
+    rows = [{"name": "one", "left": 1, "ms": 1.23456}, {"name": "three", "left": 2, "ms": 1234.5}]
+    text = book("tables").columns("ranks", rows, ("name", "ms"))
+    assert text == "ranks\nname     ms\none    1.23\nthree  1234"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="this system cannot bind a process")
