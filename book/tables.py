@@ -86,3 +86,26 @@ def completed(
             table["runs"].append(who | run(**who))
             print(table["runs"][-1], flush=True)
             yield table
+
+
+def columns(
+    name: str, rows: list[dict[str, Any]], fields: Iterable[str]
+) -> str:
+    """Some fields of rows as lines of text under their names."""
+    kinds = [isinstance(rows[0][field], str) for field in fields]
+    cells = [list(fields)]
+    cells += [[_short(row[field]) for field in fields] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [name]
+    for row in cells:
+        parts = zip(row, widths, kinds, strict=True)
+        line = [f"{t:{'<' if k else '>'}{w}}" for t, w, k in parts]
+        lines.append("  ".join(line).rstrip())
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    """Three digits, but no exponent."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
