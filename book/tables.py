@@ -31,7 +31,7 @@ def read(file: pathlib.Path) -> dict[str, Any]:
     return json.loads(file.read_text("utf-8")) if file.exists() else {}
 
 
-def gpu(file: pathlib.Path) -> str:
+def gpu(file: pathlib.Path = pathlib.Path("gpu.json")) -> str:
     """What a run of ``make gpu`` has stored, a line for each row."""
     record = read(file)
     if not record:
