@@ -150,7 +150,7 @@ def main() -> None:
     if args.only:
         return only(args.only, args.device, args.tiny, args.rows)
     if args.device == "cpu" and args.out == OUT:
-        raise SystemExit("a rehearsal is no GPU run: give it another file, such as --out /tmp/gpu.json")
+        raise SystemExit("a rehearsal is no GPU run: give it another file, such as --out rehearsal.json")
     unknown = [name for name in args.parts if name not in PARTS]
     if unknown:
         raise SystemExit(f"there is no part {unknown[0]!r}; there are {', '.join(PARTS)}")
