@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions pdf lab figure benchmark gpu lock clean
+.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions pdf lab figure benchmark truth gpu lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -121,6 +121,9 @@ figure: .venv/.ready ## draw the figure of README.md anew
 
 benchmark: .venv/.ready ## run the benchmarks and write book/benchmarks.json; leave the machine alone meanwhile
 	$(THREADS) $(BIN)/python tests/benchmarks/run_all.py
+
+truth: .venv/.ready ## how long each package's learners take to a right density, into book/truth.json; resumable, 25 minutes
+	$(BIN)/python tests/benchmarks/truth.py
 
 gpu: .venv/.ready ## all that needs a GPU, resumable, into book/gpu.json; MINUTES=9 begins nothing that takes longer
 	$(BIN)/python tests/benchmarks/gpu.py --minutes $(or $(MINUTES),28)

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from ebmlearn.commands import measured
+
 
 def made() -> dict[str, str]:
     """When and on what a table was made."""
@@ -27,6 +29,41 @@ def write(file: pathlib.Path, table: dict[str, Any]) -> None:
 def read(file: pathlib.Path) -> dict[str, Any]:
     """The table of a file, empty where there is none."""
     return json.loads(file.read_text("utf-8")) if file.exists() else {}
+
+
+def gpu(file: pathlib.Path = pathlib.Path("gpu.json")) -> str:
+    """What a run of ``make gpu`` has stored, a line for each row."""
+    record = read(file)
+    if not record:
+        return "no GPU run is stored yet; `make gpu` makes one"
+    lines = [
+        f"{record['card']}, driver {record['driver']}, {record['date']}"
+    ]
+    for name, part in record["parts"].items():
+        lines.append(f"{name}: {part.get('error') or part['status']}")
+        if (
+            text := measured(record, name.removeprefix("train "))
+        ) is not None:
+            lines += [f"    {line}" for line in text.splitlines()]
+        else:
+            lines += [f"    {_row(row)}" for row in part.get("rows", [])]
+    return "\n".join(lines)
+
+
+def _row(row: dict[str, Any]) -> str:
+    def text(value: Any) -> str:
+        if isinstance(value, dict):
+            return (
+                "("
+                + ", ".join(f"{k} {text(v)}" for k, v in value.items())
+                + ")"
+            )
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    rest = ", ".join(
+        f"{key} {text(v)}" for key, v in row.items() if key != "name"
+    )
+    return f"{row['name']}: {rest}"
 
 
 def completed(
@@ -49,3 +86,26 @@ def completed(
             table["runs"].append(who | run(**who))
             print(table["runs"][-1], flush=True)
             yield table
+
+
+def columns(
+    name: str, rows: list[dict[str, Any]], fields: Iterable[str]
+) -> str:
+    """Some fields of rows as lines of text under their names."""
+    kinds = [isinstance(rows[0][field], str) for field in fields]
+    cells = [list(fields)]
+    cells += [[_short(row[field]) for field in fields] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [name]
+    for row in cells:
+        parts = zip(row, widths, kinds, strict=True)
+        line = [f"{t:{'<' if k else '>'}{w}}" for t, w, k in parts]
+        lines.append("  ".join(line).rstrip())
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    """Three digits, but no exponent."""
+    if not isinstance(value, float):
+        return str(value)
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -145,6 +145,13 @@ def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     )
     train.add_argument("--channels-last", action="store_true", help="the memory order that GPUs like")
     train.add_argument("--cuda-graphs", action="store_true", help="replay compiled blocks")
+    train.add_argument(
+        "--timeout",
+        type=float,
+        default=commands.TIMEOUT,
+        metavar="SECONDS",
+        help="that a rank waits for another before the run ends; 1800",
+    )
 
     sample = add("sample", help="draw a grid of samples of a run")
     sample.add_argument("-n", type=int, default=commands.GRID, metavar="N", help="samples; 64")

@@ -13,6 +13,7 @@ import torch
 from ebmlearn import methods
 from ebmlearn.methods import MaximumLikelihood
 from ebmlearn.nets import MLPEnergy
+from ebmlearn.recipes import RECIPES
 from ebmlearn.sample import Chain, NoiseStart, langevin, ula
 from ebmlearn.train import Method
 
@@ -203,3 +204,20 @@ def test_a_chain_exists_for_each_quantity_that_is_scaled(script):
         assert x.isfinite().all()
     assert scaling.chain("latents", 16)().shape == (64, 16)
     assert scaling.chain("width", 64).args[0].net[0].out_features == 64
+
+
+def test_a_ring_sends_what_is_its_share_twice(script):
+    estimate = script("ranks").estimate
+    assert estimate(1, 10**9) == 0
+    assert estimate(2, 10**9, 1e9) == 1.0  # half of it, there and back
+    assert estimate(64, 10**9, 1e9) == pytest.approx(2 * 63 / 64)
+
+
+@pytest.mark.slow
+def test_ranks_are_timed_and_their_bytes_counted(script):
+    row, fields = script("ranks").together(2, 1, smoke=True), script("run_all").FIELDS["ranks"]
+    assert {name: type(row[name]) for name in row} == fields
+    recipe = RECIPES["short-run-cifar10"](smoke=True)
+    n = sum(p.numel() for p in recipe.method(recipe.shape()).parameters())
+    assert row["ranks"] == 2 and row["bytes"] == 4 * (n + 1) and row["reduction_us"] > 0
+    assert row["images_per_s"] == pytest.approx(8 * row["updates_per_s"])

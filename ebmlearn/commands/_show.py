@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from ebmlearn import runs
+from ebmlearn.commands._gpu import measured, stored
 from ebmlearn.commands._recipe import Named, named, of_run
 from ebmlearn.recipes import RECIPES, Recipe
 from ebmlearn.sample import Chain
@@ -53,7 +54,8 @@ def _nets(recipe: Recipe) -> Iterator[tuple[str, nn.Module]]:
 
 
 def show(name: str, *, smoke: bool = False, settings: dict[str, Any], recipe: str | None = None) -> None:
-    """All there is to know about a recipe: sources, settings, nets, what the paper reports, and its code.
+    """All there is to know about a recipe: sources, settings, nets, what the paper reports, and its code. In
+    a checkout with a stored run of ``make gpu`` also what that found; an installed wheel has none.
 
     Args:
         name: Of the recipe; ``FILE.py:NAME``; or the folder of a run, of which it shows the recipe.
@@ -80,6 +82,8 @@ def show(name: str, *, smoke: bool = False, settings: dict[str, Any], recipe: st
         of = f" by {labels.attribute}" if labels.attribute else ""
         print(f"labels    {labels.per_class:,} of each class{of}, {labels.batch_size} in a batch")
     print(f"reported  {changed.expect or 'nothing that we know of'}{' (full size)' if smoke else ''}")
+    if not smoke and (found_there := measured(stored(), found.label)) is not None:
+        print(f"measured  {found_there.replace(chr(10), chr(10) + ' ' * 10)}")
     print("\nnets and what else training keeps")
     for key, net in _nets(changed):
         size = sum(p.numel() for p in net.parameters())

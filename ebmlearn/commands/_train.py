@@ -3,6 +3,7 @@
 import os
 import sys
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from ebmlearn.recipes import Recipe, Streams
 from ebmlearn.speed import Speed
 from ebmlearn.train import Hook, Method, checkpoint, checksum, fit
 from ebmlearn.train.describe import describe
-from ebmlearn.train.ranks import Ranks
+from ebmlearn.train.ranks import RankLost, Ranks
+
+TIMEOUT = 1800.0
+"""Seconds that a rank waits for another: rank 0 decodes data, writes and judges while the others wait."""
 
 
 def train(
@@ -38,6 +42,7 @@ def train(
     criterion: int | None = None,
     settings: dict[str, Any],
     speed: Speed,
+    timeout: float = TIMEOUT,
 ) -> None:
     """Train a recipe in a folder; the arguments are those of the command line.
 
@@ -47,6 +52,7 @@ def train(
         ValueError: If there is no such recipe, an argument is off, or the run to resume has other settings.
         FileExistsError: If ``out`` holds a run and ``resume`` is False, or it holds something else.
         ImportError: If a package is missing.
+        RankLost: If another rank has ended, or has not come or answered within ``timeout`` seconds.
         Exception: What `Recipe.load` and `fit` raise.
     """
     given = {"--steps": steps, "--every": every, "--n-checkpoints": n_checkpoints}
@@ -54,6 +60,8 @@ def train(
         if value is not None and value < 1:
             raise ValueError(f"{option} is {value}; expected at least 1")
     label, recipe, file = named(name, smoke=smoke)
+    if not 0 < timeout < float("inf"):
+        raise ValueError(f"--timeout is {timeout:g}; expected a number of seconds, more than 0")
     if settings.keys() & {"steps"} and steps is not None:
         raise ValueError(
             f"--steps {steps} and --set steps={settings['steps']} say the same; give one of them"
@@ -62,7 +70,7 @@ def train(
     columns = {"image_column": image_column, "label_column": label_column}
     options = {"recipe": label, "smoke": smoke, "data": data, "seed": seed, **asdict(speed)}
     options |= {name: column for name, column in columns.items() if column}
-    accelerator = _accelerator()
+    accelerator = _accelerator(timeout)
     ranks = Ranks(accelerator)
     old = ranks.on_main(lambda: _earlier(out, resume, options))
     recipe, settings = _with_settings(recipe, old, settings, out / "run.json")
@@ -120,12 +128,14 @@ def _labels(streams: Streams) -> dict[str, Any]:
     }
 
 
-def _accelerator() -> Any:
-    """What knows devices and ranks, where there is a GPU or a launcher; None: a plain run on the CPU."""
+def _accelerator(timeout: float) -> Any:
+    """What knows devices and ranks, where there is a GPU or a launcher; None: a plain run on the CPU. Ranks
+    talk by NCCL on GPUs and by gloo on the CPU, and wait as long."""
     if "WORLD_SIZE" not in os.environ and not torch.cuda.is_available():
         return None
     try:
         from accelerate import Accelerator
+        from accelerate.utils import InitProcessGroupKwargs
     except ImportError as error:
         advice = "pip install 'ebmlearn[devices]'"
         raise ImportError(f"a GPU or torchrun needs accelerate ({error}): {advice}") from error
@@ -135,7 +145,14 @@ def _accelerator() -> Any:
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but there is no {', '.join(missing)}: start several "
             "processes with torchrun, which sets them all, or unset WORLD_SIZE"
         )
-    return Accelerator(cpu=not torch.cuda.is_available())  # else it makes no ranks of CPU processes
+    waits = InitProcessGroupKwargs(timeout=timedelta(seconds=timeout))
+    try:  # without a GPU it makes ranks of CPU processes only if told
+        return Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[waits])
+    except torch.distributed.DistStoreError as error:
+        raise RankLost(
+            f"not all of {os.environ['WORLD_SIZE']} ranks have come within {timeout:g} s ({error}): start "
+            "the others too, or give a longer --timeout"
+        ) from error
 
 
 def _earlier(out: Path, resume: bool, options: dict[str, Any]) -> dict[str, Any] | None:

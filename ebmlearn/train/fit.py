@@ -85,7 +85,8 @@ def fit(
         new_lr: Whether the run that goes on may have other learning rates than its checkpoint. A change is
             said, and the checkpoints that follow hold it under ``"lr_changes"``: step, name, old and new
             rate. All other settings stay what they were.
-        accelerator: A ``accelerate.Accelerator``: gives the device and the ranks.
+        accelerator: A ``accelerate.Accelerator``: gives the device and the ranks. How long a rank waits for
+            another is up to it: ``Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=...)])``.
         speed: Faster arithmetic, see `ebmlearn.speed`.
         hooks: Functions called after each step.
         progress: Show a bar with the metrics, where somebody is watching.
@@ -105,7 +106,7 @@ def fit(
         FloatingPointError: If a loss, a chain or a metric is not finite; the last good checkpoint is kept.
         Stopped: If interrupted, terminated or hung up: after the current step, with a checkpoint and the
             history so far. A kind of ``KeyboardInterrupt``.
-        RankLost: If another rank has ended; the last whole checkpoint is kept.
+        RankLost: If another rank has ended, or not answered in time; the last whole checkpoint is kept.
     """
     require_method(method)
     steps, every = check.count("steps", steps), check.count("every", every)

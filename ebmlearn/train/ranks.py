@@ -6,8 +6,6 @@ that take different branches wait for each other for ever.
 """
 
 import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
@@ -18,56 +16,35 @@ from torch import Tensor, nn
 
 from ebmlearn import random
 from ebmlearn.random import ShuffledIndex
+from ebmlearn.train.waiting import Waiting
 
 T = TypeVar("T")
-
-SAY_AFTER = 60.0
-"""Seconds after which a rank that waits for another says so."""
 
 
 class RankLost(RuntimeError):
     """Another rank of the run has failed, or cannot be reached."""
 
 
-class _Waiting(threading.Thread):
-    """Says when this rank has waited long for another one, which may be stopped and not dead."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.since: float | None = None
-
-    def run(self) -> None:
-        said = None
-        while True:
-            time.sleep(min(1.0, SAY_AFTER))
-            since = self.since
-            if since is not None and since != said and time.monotonic() - since > SAY_AFTER:
-                said = since
-                print(
-                    f"rank {torch.distributed.get_rank()} has waited {SAY_AFTER:.0f} s for another rank, "
-                    "which is slow, stopped or out of reach. It goes on to wait, up to the time limit of "
-                    "torch.distributed, by default 10 to 30 minutes",
-                    file=sys.stderr,
-                    flush=True,
-                )
-
-
-_waiting: _Waiting | None = None
+_waiting: Waiting | None = None
 
 
 @contextmanager
-def _reached() -> Iterator[None]:
+def _reached(accelerator: Any) -> Iterator[None]:
     global _waiting
     if _waiting is None:
-        _waiting = _Waiting()
+        handler = getattr(accelerator, "init_handler", None)
+        limit = None if handler is None else handler.timeout.total_seconds()
+        _waiting = Waiting(accelerator.process_index, accelerator.num_processes, limit)
         _waiting.start()
-    _waiting.since = time.monotonic()
+    _waiting.begin()
     try:
         yield
+        if accelerator.device.type == "cuda":  # NCCL only queues an exchange: wait for it where it is watched
+            torch.cuda.current_stream().synchronize()
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:  # what gloo and NCCL raise has no class of its own
-        raise RankLost("another rank has ended or cannot be reached") from error
+        raise RankLost(_waiting.verdict()) from error
     finally:
         _waiting.since = None
 
@@ -75,7 +52,7 @@ def _reached() -> Iterator[None]:
 def _greet(accelerator: Any, failed: bool = False) -> None:
     """What every exchange begins with, always of the same size: so a rank that fails can tell the others, who
     are waiting for it, without knowing what they are about to exchange."""
-    with _reached():
+    with _reached(accelerator):
         failures = accelerator.reduce(torch.tensor(float(failed), device=accelerator.device), reduction="sum")
     if failures > 0 and not failed:
         raise RankLost("another rank has failed; its own message says why")
@@ -94,7 +71,7 @@ def mean(value: Tensor, accelerator: Any) -> Tensor:
     if accelerator is None or accelerator.num_processes == 1:
         return value
     _greet(accelerator)
-    with _reached():
+    with _reached(accelerator):
         return accelerator.reduce(value, reduction="mean")
 
 
@@ -124,7 +101,7 @@ class Ranks:
         method.to(self.accelerator.device)
         method.accelerator = self.accelerator
         if self.n > 1:
-            with _reached():
+            with _reached(self.accelerator):
                 for value in [*method.parameters(), *method.buffers()]:
                     torch.distributed.broadcast(value.data, src=0)
             self.diversify(method, 0)
@@ -164,7 +141,7 @@ class Ranks:
         except Exception as raised:
             error = raised
         _greet(self.accelerator)
-        with _reached():
+        with _reached(self.accelerator):
             errors = gather_object([error])
         for wrong in (error, *errors):  # its own has the better traceback
             if wrong is not None:
@@ -177,7 +154,7 @@ class Ranks:
         if self.n > 1:
             from accelerate.utils import broadcast_object_list
 
-            with _reached():
+            with _reached(self.accelerator):
                 result = broadcast_object_list([result])[0]
         return result  # type: ignore[return-value]
 

@@ -39,6 +39,9 @@ rounds of the ratio within a round, never a ratio of medians):
     the one table that may be.
 ``recipes``
     ``name``, ``parameters``, ``batch_size``, ``steps``, ``tflop_per_update``, which is counted (recipes.py).
+``ranks``
+    ``name`` of a recipe, ``ranks``, ``cores``, ``updates_per_s``, ``images_per_s``, ``reduction_us``, the
+    time of one reduction, and the ``bytes`` of it: processes on the CPU that talk by gloo (ranks.py).
 """
 
 import argparse
@@ -94,6 +97,15 @@ FIELDS: dict[str, dict[str, type]] = {
         "batch_size": int,
         "steps": int,
         "tflop_per_update": float,
+    },
+    "ranks": {
+        "name": str,
+        "ranks": int,
+        "cores": int,
+        "updates_per_s": float,
+        "images_per_s": float,
+        "reduction_us": float,
+        "bytes": int,
     },
 }
 TABLES = [name for name in FIELDS if name != "machine"]
@@ -171,6 +183,7 @@ def main() -> None:
     import langevin
     import loading
     import memory
+    import ranks
     import recipes
     import scaling
     import training
@@ -185,6 +198,7 @@ def main() -> None:
         "scaling": lambda: scaling.table(1 if args.quick else 5),
         "loading": lambda: loading.table(["mnist"] if args.quick else loading.NAMES),
         "recipes": lambda: recipes.table(["coopnets-mnist"]) if args.quick else recipes.table(),
+        "ranks": lambda: ranks.table(1 if args.quick else 7),
     }
     begin = time.perf_counter()
     record: dict = {

@@ -59,14 +59,14 @@ def script(path: str, *argv: str) -> None:
     runpy.run_path(path, run_name="__main__")
 
 
-def ranks(function: Callable, *arguments: Any, log: Path) -> list[Child]:
-    """Two children that are the ranks of one run, as ``torchrun`` would start them; ``log`` is a folder."""
+def ranks(function: Callable, *arguments: Any, log: Path, n: int = 2) -> list[Child]:
+    """Children that are the ranks of one run, as ``torchrun`` would start them; ``log`` is a folder."""
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     common = {
-        "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
+        "WORLD_SIZE": str(n),
+        "LOCAL_WORLD_SIZE": str(n),
         "MASTER_ADDR": "127.0.0.1",
         "MASTER_PORT": str(port),
     }
@@ -74,7 +74,7 @@ def ranks(function: Callable, *arguments: Any, log: Path) -> list[Child]:
         Child(
             function, *arguments, log=log / f"rank{rank}.log", RANK=str(rank), LOCAL_RANK=str(rank), **common
         )
-        for rank in range(2)
+        for rank in range(n)
     ]
 
 

@@ -7,6 +7,7 @@ import platform
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -63,6 +64,74 @@ def test_of_several_ranks_the_first_speaks(capsys, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     assert call("list") == 0 and call("show", "zzz") == 0
     assert capsys.readouterr() == ("", "")
+
+
+GPU_RUN = {
+    "date": "2026-12-01",
+    "card": "NVIDIA H200",
+    "parts": {
+        "train short-run-cifar10": {
+            "status": "done",
+            "rows": [
+                {
+                    "updates": 1234,
+                    "of": 200_000,
+                    "seconds": 90.0,
+                    "images/s": 5678.9,
+                    "n": 10_000,
+                    "model": {"frechet": 12.5, "features": "a classifier"},
+                    "training images": {"frechet": 0.25},
+                }
+            ],
+        },
+        "train fce-cifar10": {"status": "failed", "error": "RuntimeError: x"},
+    },
+}
+
+
+def test_show_prints_the_row_of_the_stored_gpu_run(capsys, monkeypatch, tmp_path):
+    """A checkout may have one; an installed wheel has none, and nothing is said."""
+    file = tmp_path / "gpu.json"
+    monkeypatch.setattr("ebmlearn.commands._gpu.STORED", file)
+
+    def shown(*argv):
+        assert call("show", *argv) == 0
+        lines = capsys.readouterr().out.splitlines()
+        begin = [i for i, line in enumerate(lines) if line.startswith("measured")]
+        return [line.strip() for line in lines[begin[0] : begin[0] + 3]] if begin else None
+
+    assert shown("short-run-cifar10") is None
+    file.write_text(json.dumps(GPU_RUN))
+    assert shown("short-run-cifar10") == [
+        "measured  1,234 of 200,000 updates in 1.5 minutes, 5,679 images/s",
+        "Fréchet distance 12.5 with n = 10,000; training images 0.25; features: a classifier",
+        "on NVIDIA H200, 2026-12-01",
+    ]
+    assert shown("short-run-cifar10", "--smoke") is None  # it was no run of that size
+    assert shown("fce-cifar10") is None and shown("short-run-mnist") is None
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf"])
+def test_the_time_limit_of_ranks_is_a_number_of_seconds(out, fails, seconds):
+    assert f"--timeout is {seconds}; expected a number of seconds, more than 0" in fails(
+        *TRAIN, "--out", out, "--timeout", seconds
+    )
+
+
+@pytest.mark.slow
+def test_a_rank_that_does_not_come_is_not_waited_for_for_ever(out, tmp_path):
+    """Of two ranks only the first is started."""
+    from processes import Child, module
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = str(s.getsockname()[1])
+    environment = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    argv = [*TRAIN, "--out", str(out), "--timeout", "2"]
+    child = Child(module, "ebmlearn", *argv, log=tmp_path / "log", **environment)
+    assert child.wait(120) != 0
+    assert "error: not all of 2 ranks have come within 2 s" in child.printed
 
 
 def test_show_has_what_a_student_wants_to_see(capsys):

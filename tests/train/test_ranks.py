@@ -147,8 +147,7 @@ def test_a_killed_rank_ends_the_run_which_then_goes_on_to_the_same_weights(calm,
     assert done.returncode != 0
     where = tmp_path / "killed" / "checkpoint-00000004.pt"
     assert (
-        f"another rank has ended or cannot be reached. The last checkpoint is {where}; resume=True"
-        in done.stderr
+        f"rank 1 has ended or cannot be reached. The last checkpoint is {where}; resume=True" in done.stderr
     )
     both("resumed", tmp_path)
     for rank, found in enumerate(calm[1]):
@@ -160,12 +159,32 @@ def test_a_killed_rank_ends_the_run_which_then_goes_on_to_the_same_weights(calm,
 def test_a_rank_that_waits_long_for_another_says_so(tmp_path):
     """The other one is stopped (SIGSTOP), and alive."""
     children = ranks(begin, "stopped", tmp_path, log=tmp_path)
-    said, end = "rank 0 has waited 0 s for another rank, which is slow, stopped", time.monotonic() + 120
+    said, end = "rank 0 has waited 1 s for rank 1, which is slow, stopped", time.monotonic() + 120
     while said not in children[0].printed and time.monotonic() < end:
         time.sleep(0.1)
     assert said in children[0].printed and all(child.alive for child in children)
     children[1].kill(signal.SIGCONT)
     assert [child.wait() for child in children] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "said"),
+    [
+        ("lost", "rank 1 has not answered for 8 s, so it is stopped, slow or out of reach; if it was only"),
+        ("died", "rank 1 has ended or cannot be reached"),
+    ],
+)
+def test_a_lost_rank_is_named_and_the_others_end(tmp_path, scenario, said):
+    """Of three, so that who waits as well must be told from who is waited for."""
+    children = ranks(begin, scenario, tmp_path, log=tmp_path, n=3)
+    try:
+        assert [children[rank].wait(120) for rank in (0, 2)] == [0, 0]
+    finally:
+        children[1].kill(signal.SIGKILL)
+    for rank in (0, 2):
+        text = (tmp_path / f"said{rank}").read_text()
+        assert text.startswith(f"training stopped at step 4: {said}"), text
+        assert "The last checkpoint is" in text and "00000002.pt; resume=True" in text
 
 
 def test_each_rank_has_its_own_numbers_of_a_generator_of_the_user_s(tmp_path):

@@ -5,17 +5,18 @@ import os
 import signal
 import sys
 import warnings
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import torch
 from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
 from methods import METHODS
 from torch import nn
 
 from ebmlearn import fit
-from ebmlearn.train import Method, checkpoint
-from ebmlearn.train import ranks as train_ranks
+from ebmlearn.train import Method, checkpoint, waiting
 from ebmlearn.train.ranks import RankLost
 from ebmlearn.train.signals import Stopped
 
@@ -177,7 +178,7 @@ def resumed(folder, accelerator):
 
 def stopped(folder, accelerator):
     """Rank 1 is stopped in step 3, and goes on once rank 0 has said that it waits."""
-    train_ranks.SAY_AFTER = 0.5
+    waiting.SAY_AFTER = 0.5
 
     def stop(step, method, metrics):
         if step == 3 and accelerator.process_index == 1:
@@ -185,6 +186,33 @@ def stopped(folder, accelerator):
             os.kill(os.getpid(), signal.SIGSTOP)
 
     fit(Means(3), INTEGERS, steps=6, batch_size=8, accelerator=accelerator, hooks=[stop])
+
+
+def lost(folder, accelerator, number=signal.SIGSTOP):
+    """Rank 1 of three is stopped in step 3, for good; the others end."""
+
+    def stop(step, method, metrics):
+        if step == 3 and accelerator.process_index == 1:
+            os.kill(os.getpid(), number)
+
+    with pytest.raises(RankLost) as error:
+        fit(
+            Means(3),
+            INTEGERS,
+            steps=6,
+            batch_size=6,
+            accelerator=accelerator,
+            hooks=[stop],
+            out=folder / "lost",
+            every=2,
+        )
+    (folder / f"said{accelerator.process_index}").write_text(str(error.value))
+    os._exit(0)  # no farewell to a rank that is not there
+
+
+def died(folder, accelerator):
+    """The same with a rank that is killed."""
+    lost(folder, accelerator, signal.SIGKILL)
 
 
 def generators(folder, accelerator):
@@ -208,12 +236,13 @@ def generators(folder, accelerator):
     checkpoint.save(folder / f"noise{accelerator.process_index}.pt", {"state": method.generator.get_state()})
 
 
-SCENARIOS = {run.__name__: run for run in (calm, refusals, killed, resumed, stopped, generators)}
+SCENARIOS = {run.__name__: run for run in (calm, refusals, killed, resumed, stopped, lost, died, generators)}
 
 
 def begin(scenario, folder):
     torch.set_num_threads(1)
-    SCENARIOS[scenario](Path(folder), Accelerator(cpu=True))
+    limit = InitProcessGroupKwargs(timeout=timedelta(seconds=8 if scenario == "lost" else 300))
+    SCENARIOS[scenario](Path(folder), Accelerator(cpu=True, kwargs_handlers=[limit]))
     torch.distributed.destroy_process_group()
 
 
