@@ -6,7 +6,7 @@ Each rule replaces an operation of torch by others that mean the same to roundin
   these merge with their neighbours into one loop, and a library takes for two columns nearly half of the
   time of 128;
 - a bias is added after the product, again because that merges;
-- ``silu(x)`` is ``x sigmoid(x)``, because its derivative contains the same sigmoid, which is then computed once.
+- ``silu(x)`` is ``x sigmoid(x)``, because its derivative contains the same sigmoid, which is computed once.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ def backend(graph: Any, inputs: Sequence[Any]) -> Any:
     table = dict(select_decomp_table())
     for operation, rule in ((aten.silu, _silu), (aten.mm, _mm), (aten.addmm, _addmm)):
         table[operation.default] = _unless_half(rule, table.get(operation.default))
-    # a product and a sum in one instruction; operations called from C++, since Python costs a small net a fifth
+    # A product and a sum in one instruction; operations called from C++, since Python costs a small net much.
     options = {"cpp.enable_floating_point_contract_flag": "fast", "cpp_wrapper": True}
     return compile_fx(graph, inputs, decompositions=table, config_patches=options)
 
