@@ -1,6 +1,7 @@
 """Faster arithmetic: compiled, in bfloat16 or in another memory order a chain must be the plain one.
 
-Mutants tried: noise drawn once for a block; the ½ missing in it; its schedule standing at the first step;
+Mutants tried: noise drawn once for a block, or used again in each piece; a decision inverted in the graph;
+records of one piece only; settings of the first block kept; another slope of the activation; the ½ missing in it; its schedule standing at the first step;
 bounds dropped; records shifted by one; the last layer of an energy in bfloat16.
 """
 
@@ -129,6 +130,7 @@ def same(make, x, n_steps, speed):
 KERNELS = {
     "ula": partial(ula, step_size=0.3, bounds=(-1.5, 1.5)),
     "ula, schedule": partial(ula, step_size=lambda t: 0.3 / (1 + t)),
+    "ula, at times silent": partial(ula, step_size=0.3, noise_scale=lambda t: 0.0 if t % 4 == 1 else 0.2),
     "mala": partial(mala, step_size=0.7),
     "hmc": partial(hmc, step_size=0.8, n_leapfrog=2, persistence=0.5),
 }
