@@ -1,8 +1,9 @@
 """Faster arithmetic: compiled, in bfloat16 or in another memory order a chain must be the plain one.
 
 Mutants tried: noise drawn once for a block, or used again in each piece; a decision inverted in the graph;
-records of one piece only; settings of the first block kept; another slope of the activation; the ½ missing in it; its schedule standing at the first step;
-bounds dropped; records shifted by one; the last layer of an energy in bfloat16.
+records of one piece only; settings of the first block kept; another slope of the activation; the ½ missing
+in it; its schedule standing at the first step; bounds dropped; records shifted by one; the last layer of an
+energy in bfloat16.
 """
 
 import copy
