@@ -78,6 +78,21 @@ def test_the_machine_is_described(script):
     assert module.versions()["torch"] == torch.__version__
 
 
+def test_chains_that_are_timed_are_compiled_to_the_end(script):
+    with pytest.raises(ValueError, match="n_steps is 50; expected a multiple of 44"):
+        script("langevin").table(1, n_steps=50)
+
+
+def test_the_unit_of_langevin_is_two_products_of_the_hidden_layers(script):
+    """Counted in floating-point operations: one product forwards and one backwards a step, nothing else."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    langevin = script("langevin")
+    with FlopCounterMode(display=False) as counter:
+        langevin.products(MLPEnergy(2, (16, 16)), torch.zeros(5, 2), 3)
+    assert counter.get_total_flops() == 3 * 2 * (2 * 5 * 16 * 16)
+
+
 def test_every_method_has_a_training_step_that_is_timed(script):
     module = script("training")
     known = {m for m in vars(methods).values() if isinstance(m, type) and issubclass(m, Method)}

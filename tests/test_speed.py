@@ -1,7 +1,9 @@
 """Faster arithmetic: compiled, in bfloat16 or in another memory order a chain must be the plain one.
 
-Mutants tried: noise drawn once for a block; the ½ missing in it; its schedule standing at the first step;
-bounds dropped; records shifted by one; the last layer of an energy in bfloat16.
+Mutants tried: noise drawn once for a block, or used again in each piece; a decision inverted in the graph;
+records of one piece only; settings of the first block kept; another slope of the activation; the ½ missing
+in it; its schedule standing at the first step; bounds dropped; records shifted by one; the last layer of an
+energy in bfloat16.
 """
 
 import copy
@@ -18,8 +20,8 @@ from torch import nn
 
 from ebmlearn.diagnostics import displacement, mean_energy, squared_jump
 from ebmlearn.energy import GRBM, energy_at, grad
-from ebmlearn.nets import ConvEnergy, MLPEnergy, MLPGenerator
-from ebmlearn.sample import _compiled, gibbs, hmc, langevin, mala, positions, run, ula
+from ebmlearn.nets import ConditionalEnergy, ConvEnergy, MLPEnergy, MLPGenerator
+from ebmlearn.sample import _compiled, _lowering, gibbs, hmc, langevin, mala, positions, run, ula
 from ebmlearn.speed import Speed, current
 from ebmlearn.train import fit
 from ebmlearn.train.averages import weight_average
@@ -37,7 +39,7 @@ def no_graphs(monkeypatch):
 @pytest.fixture
 def traced(monkeypatch):
     """Graphs are made as ever, but run without the code generator: a second in place of ten."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    monkeypatch.setattr(_lowering, "backend", lambda graph, inputs: graph.forward)
 
 
 def n_graphs():
@@ -112,6 +114,75 @@ def test_a_compiled_chain_decides_as_the_plain_one(make, traced):
     torch.testing.assert_close(*found)
     assert torch.equal(*states)
     assert 0.05 < found[0][1][:, 1].mean() < 0.95
+
+
+def same(make, x, n_steps, speed):
+    """A plain run and a fast one of a kernel with the same numbers, which leave the generator alike."""
+    ends, states = [], []
+    for s in (None, speed):
+        generator = torch.Generator().manual_seed(3)
+        ends.append(run(make(generator=generator), x, n_steps, speed=s))
+        states.append(generator.get_state())
+    torch.testing.assert_close(*ends)
+    assert torch.equal(*states) and not torch.equal(ends[0], x)
+    return ends
+
+
+KERNELS = {
+    "ula": partial(ula, step_size=0.3, bounds=(-1.5, 1.5)),
+    "ula, schedule": partial(ula, step_size=lambda t: 0.3 / (1 + t)),
+    "ula, at times silent": partial(ula, step_size=0.3, noise_scale=lambda t: 0.0 if t % 4 == 1 else 0.2),
+    "mala": partial(mala, step_size=0.7),
+    "hmc": partial(hmc, step_size=0.8, n_leapfrog=2, persistence=0.5),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+@pytest.mark.parametrize(("n", "size"), [(16, 8), (24, 8), (15, 5), (17, 0)])
+def test_chains_in_pieces_are_the_whole_batch(name, n, size, traced, monkeypatch):
+    """Noise that is drawn again for each piece, or is cut at another place, shows; 17 chains are not cut."""
+    monkeypatch.setattr(_compiled, "PIECE", 8)
+    net, x = MLPEnergy(2, (8,), reference_std=0.8), torch.randn(n, 2)
+    assert _compiled._piece(net, x) == size
+    same(partial(KERNELS[name], net), x, 7, Speed(compile=3))
+
+
+def test_only_energies_without_rows_of_their_own_are_cut(monkeypatch):
+    monkeypatch.setattr(_compiled, "PIECE", 8)
+    net, x = MLPEnergy(2, (8,)), torch.zeros(16, 2)
+    whole = ConditionalEnergy((2,), (1,), (8,))
+    for energy in (lambda x: net(x), whole.given(torch.zeros(16, 1)), partial(net), Unsteady()):
+        assert _compiled._piece(energy, x) == 0
+    assert _compiled._piece(net, x) == 8 and _compiled._piece(net, x[:8]) == 0
+
+
+def test_an_undefined_decision_is_counted_over_all_pieces(traced, monkeypatch):
+    """In the words of the plain chain: the net is not finite for chains of both pieces."""
+    monkeypatch.setattr(_compiled, "PIECE", 8)
+    x = torch.zeros(16, 2)
+    x[[1, 3, 12]] = torch.nan
+    for speed in (None, Speed(compile=2)):
+        with pytest.raises(FloatingPointError, match=r"a proposal of mala has an undefined.*\(3 of 16 ch"):
+            run(mala(MLPEnergy(2, (8,)), step_size=0.1), x, 2, speed=speed)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_the_compiler_is_told_means_what_it_replaces(dtype):
+    """A product that is narrow inside or outside, a bias, an activation and its derivative."""
+    a, c = torch.randn(7, 3, dtype=dtype), torch.randn(6, dtype=dtype)
+    b, narrow = torch.randn(6, 3, dtype=dtype).t(), torch.randn(2, 9, dtype=dtype).t()
+    wide, long = torch.randn(7, 9, dtype=dtype), torch.randn(9, 6, dtype=dtype)
+    close = torch.testing.assert_close
+    close(_lowering._mm(a, b), a @ b)
+    close(_lowering._mm(wide, narrow), wide @ narrow)
+    assert _lowering._mm(wide, long) is NotImplemented
+    close(_lowering._addmm(c, a, b), c + a @ b)
+    close(_lowering._addmm(c, wide, long), c + wide @ long)
+    assert _lowering._addmm(c, a, b, beta=2) is NotImplemented
+    x = torch.linspace(-20, 20, 99, dtype=dtype)
+    close(_lowering._silu(x), nn.functional.silu(x))
+    rule = _lowering._unless_half(_lowering._silu, lambda x: "other")
+    assert rule(x.bfloat16()) == "other" and torch.equal(rule(x), _lowering._silu(x))
 
 
 def test_a_compiled_chain_rejects_where_the_density_is_zero(traced):
@@ -438,6 +509,17 @@ def test_generated_code_runs_the_plain_chain(precision):
     plain, fast = both(net, x, 7, speed, keep=everything, **settings)
     tolerance = {} if precision == "float32" else {"rtol": 0, "atol": 0.01}
     torch.testing.assert_close(fast, plain, **tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("compiler")
+@needs_compiler
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.Softplus])
+@pytest.mark.parametrize("name", KERNELS)
+def test_generated_code_decides_as_the_plain_chain(name, activation, monkeypatch):
+    monkeypatch.setattr(_compiled, "PIECE", 8)
+    net = MLPEnergy(2, (16, 16), reference_std=0.8, activation=activation)
+    same(partial(KERNELS[name], net), torch.randn(16, 2), 4, Speed(compile=2))
 
 
 @pytest.mark.slow

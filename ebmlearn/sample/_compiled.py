@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from ebmlearn.energy import Energy, energy_at, grad
-from ebmlearn.sample._kernel import Info, Parts, State, check_defined, forbid_infinite
+from ebmlearn.nets.mlp import MLPEnergy
+from ebmlearn.sample import _lowering
+from ebmlearn.sample._kernel import Info, Parts, Settings, State, check_defined, forbid_infinite
 
 Keep = Callable[[State, Info], Tensor]
 
@@ -34,44 +36,92 @@ class Blocks:
     def __init__(self, parts: Parts, state: State, k: int, cuda_graphs: bool) -> None:
         self.parts, self.k, self.cuda_graphs = parts, k, cuda_graphs
         self.noise = tuple(m.new_zeros((k, *m.shape)) for m in parts.memory(state))
+        # A CPU draws normal numbers in sixteens: a block of them in one call is then the same stream.
+        first = self.noise[0]
+        self.at_once = len(self.noise) == 1 and first.device.type == "cpu" and first[0].numel() % 16 == 0
+        self.table: list[Settings] = []
+        self.settings = state.x.new_zeros(())
+        self.piece = _piece(parts.energy, state.x)
         graphs = _graphs.setdefault(_anchor(parts.energy), {})
-        key = k, cuda_graphs, parts.move.__code__
-        if key not in graphs:
+        self.key = k, cuda_graphs, parts.move.__code__
+        if (*self.key, self.piece) not in graphs and (*self.key, 0) not in graphs:
             # Errors of an energy are clearer outside of a graph. Nets must be called here, for those who wait
             # to see which; a closed form of the gradient does not.
             grad(lambda x: parts.energy(x), state.x)
-            graphs[key] = _new_graph(cuda_graphs)
         else:
             with torch.no_grad():
                 energy_at(parts.energy, state.x)  # for those who wait to see which nets it calls
-        self.graph = graphs[key]
+        self.graphs = graphs
 
     @torch.no_grad()
     def __call__(self, state: State, keep: Keep | None) -> tuple[State, Tensor | None]:
         """The state ``k`` steps on, and what ``keep`` records at each, stacked."""
-        t, table = state.t, []
-        for i in range(self.k):
-            table.append((*self.parts.at(t + i), t + i + 1))
-            self.parts.fill(tuple(numbers[i] for numbers in self.noise), table[i])
-        settings = torch.tensor(table, dtype=state.x.dtype, device=state.x.device)
+        self._prepare(state, keep is not None)
+        size = 0 if keep is not None else self.piece  # what is kept may be a mean over all chains
+        key = *self.key, size
+        if key not in self.graphs:
+            self.graphs[key] = _new_graph(self.cuda_graphs)
+        parts, graph = self.parts, self.graphs[key]
+        n = len(state.x)
+        found = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the compiler, about itself
             try:
-                start = state.x, state.energy, state.grad, state.momentum
-                end, kept, bad = self.graph(
-                    self.parts.energy, self.parts.move, keep, start, self.noise, settings
-                )
+                for i in range(0, n, size or n):
+                    rows = slice(i, i + (size or n))
+                    at = (state.x, state.energy, state.grad, state.momentum)
+                    start = tuple(None if part is None else part[rows] for part in at)
+                    noise = tuple(part[:, rows] for part in self.noise)
+                    found.append(graph(parts.energy, parts.move, keep, start, noise, self.settings))
             except Exception as error:
                 explained = _explained(error)
                 if explained is None:
                     raise
                 raise explained from error
-        if bad is not None:
-            check_defined(bad, self.parts.name)
+        ends, kept, bad = zip(*found, strict=True)
+        if bad[0] is not None:
+            check_defined(_together(bad), parts.name)
+        x, energy, slope, momentum = (_together(part) for part in zip(*ends, strict=True))
+        records = kept[0]
         if self.cuda_graphs:  # whose next replay writes to the same memory
-            end, kept = tree_map_only(Tensor, torch.clone, (end, kept))
-        x, energy, slope, momentum = end
-        return State(x, energy, slope, t + self.k, momentum), kept
+            x, energy, slope, momentum, records = tree_map_only(
+                Tensor, torch.clone, (x, energy, slope, momentum, records)
+            )
+        return State(x, energy, slope, state.t + self.k, momentum), records
+
+    def _prepare(self, state: State, count: bool) -> None:
+        """Random numbers and settings of the next steps; the number of each step only for what is kept."""
+        table = [self.parts.at(state.t + i) for i in range(self.k)]
+        if self.at_once and all(row == table[0] for row in table):
+            self.parts.fill(self.noise, table[0])
+        else:
+            for i, row in enumerate(table):
+                self.parts.fill(tuple(numbers[i] for numbers in self.noise), row)
+        if count or table != self.table:
+            rows = [(*row, state.t + i + 1) for i, row in enumerate(table)]
+            self.settings = torch.tensor(rows, dtype=state.x.dtype, device=state.x.device)
+            self.table = table
+
+
+PIECE = 512
+"""Most chains in a piece."""
+
+
+def _piece(energy: Energy, x: Tensor) -> int:
+    """Chains in a piece: many run piece after piece, a block of steps each, so that the layers of a net stay
+    in the cache of a core. 0: all at once.
+
+    Pieces are equal, since each size is compiled anew. Only the chains of an `MLPEnergy` run so: a closure or
+    a class of somebody else's may hold a tensor with a row for each chain.
+    """
+    n = len(x)
+    if n <= PIECE or x.device.type != "cpu" or type(energy) is not MLPEnergy:
+        return 0
+    return next((size for size in range(PIECE, PIECE // 4, -1) if n % size == 0), 0)
+
+
+def _together(parts: tuple[Tensor | None, ...]) -> Any:
+    return parts[0] if len(parts) == 1 or parts[0] is None else torch.cat(cast(tuple[Tensor, ...], parts))
 
 
 _graphs: WeakKeyDictionary[Any, dict[Any, Callable[..., Any]]] = WeakKeyDictionary()
@@ -88,7 +138,9 @@ def _anchor(energy: Energy) -> Any:
 def _new_graph(cuda_graphs: bool) -> Callable[..., Any]:
     # Dynamo keeps what it compiled, and counts how often, by code object: each energy has one of its own.
     block = FunctionType(_block.__code__.replace(), globals())
-    return torch.compile(block, fullgraph=True, mode="reduce-overhead" if cuda_graphs else None)
+    if cuda_graphs:
+        return torch.compile(block, fullgraph=True, mode="reduce-overhead")
+    return torch.compile(block, fullgraph=True, backend=_lowering.backend)
 
 
 def _block(

@@ -74,6 +74,7 @@ def hmc(
     check.number("persistence", persistence, "in [0, 1)")
     if bounds is not None:
         check_bounds(bounds)
+    fresh = math.sqrt(1 - persistence**2)
 
     def at(t: int) -> Settings:
         s, T = size(t), heat(t)
@@ -93,14 +94,18 @@ def hmc(
         numbers[1].uniform_(generator=generator)
 
     def move(
-        gradient: Gradient, state: State, numbers: tuple[Tensor, ...], settings: Settings, verify: Verify
+        gradient: Gradient,
+        state: State,
+        numbers: tuple[Tensor, ...],
+        settings: Settings,
+        verify: Verify,
     ) -> tuple[State, Info]:
         assert state.energy is not None and state.grad is not None
-        (xi, uniform), (s, half, whole, T, root) = numbers, settings
+        (xi, u), (s, half, whole, T, root) = numbers, settings
         # 1. momentum
         p = xi * root
         if persistence and state.momentum is not None:
-            p = plus(p * math.sqrt(1 - persistence**2), state.momentum, persistence)
+            p = plus(fresh * p, state.momentum, persistence)
         # 2. leapfrog; two half steps of p that follow each other are one
         x, p_new = state.x, plus(p, state.grad, half)
         for i in range(n_leapfrog):
@@ -112,7 +117,7 @@ def hmc(
         log_ratio = (state.energy - value + lost) / T
         new = State(x, value, slope, momentum=p_new if persistence else None)
         old = state._replace(momentum=-p if persistence else None)
-        new, acceptance = metropolis(old, new, log_ratio, uniform, bounds, verify)
+        new, acceptance = metropolis(old, new, log_ratio, u, bounds, verify)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
     parts = Parts("hmc", energy, at, memory, fill, move)

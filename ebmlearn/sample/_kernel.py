@@ -137,6 +137,7 @@ def verifier(name: str) -> Verify:
 
 def forbid_infinite(log_ratio: Tensor, new: State) -> Tensor:
     """Proposals of infinite energy are rejected, whatever their slope."""
+    assert new.energy is not None
     return torch.where(new.energy == torch.inf, -torch.inf, log_ratio)
 
 

@@ -78,10 +78,14 @@ def mala(
         numbers[1].uniform_(generator=generator)
 
     def move(
-        gradient: Gradient, state: State, numbers: tuple[Tensor, ...], settings: Settings, verify: Verify
+        gradient: Gradient,
+        state: State,
+        numbers: tuple[Tensor, ...],
+        settings: Settings,
+        verify: Verify,
     ) -> tuple[State, Info]:
         assert state.energy is not None and state.grad is not None
-        (eps, uniform), (s, drift, sigma, c, inverse_T) = numbers, settings
+        (eps, u), (s, drift, sigma, c, inverse_T) = numbers, settings
         # 1. proposal
         x = plus(plus(state.x, state.grad, drift), eps, sigma)
         value, slope = gradient(x)
@@ -94,7 +98,7 @@ def mala(
         log_ratio = plus((state.energy - value) * inverse_T, work, c)
         # 3. accept or stay
         new = State(x, value, slope)
-        new, acceptance = metropolis(state, new, log_ratio, uniform, bounds, verify)
+        new, acceptance = metropolis(state, new, log_ratio, u, bounds, verify)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
     parts = Parts("mala", energy, at, memory, fill, move)

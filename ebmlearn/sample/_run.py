@@ -142,7 +142,7 @@ def _block_length(kernel: Kernel, asked_here: bool) -> int:
     if kernel.parts is None:
         raise ValueError(
             f"speed has compile={current().compile}, but this kernel cannot be compiled: only ula with "
-            "normal noise, mala and hmc say what their steps are made of, gibbs and others do not: leave it out"
+            "normal noise, mala and hmc say what their steps are made of: leave it out"
         )
     if not kernel.parts.create_graph:
         return current().compile

@@ -87,7 +87,11 @@ def ula(
             eps[0].normal_(generator=generator)
 
     def move(
-        gradient: Gradient, state: State, eps: tuple[Tensor, ...], settings: Settings, _: Verify
+        gradient: Gradient,
+        state: State,
+        eps: tuple[Tensor, ...],
+        settings: Settings,
+        _: Verify,
     ) -> tuple[State, Info]:
         s, drift, sigma = settings
         value, slope = gradient(state.x)

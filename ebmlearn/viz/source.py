@@ -18,7 +18,7 @@ def show(obj: Any, *, inner: str | None = None) -> None:
     Args:
         obj: A function, class, method or module; a method is dedented.
         inner: Name of a function that is defined inside ``obj``, to show in its place: ``show(hmc,
-            inner="step")`` is the step of the kernel that `hmc` returns.
+            inner="move")`` is the step of the kernel that `hmc` returns.
 
     Raises:
         TypeError: If ``obj`` has no source, as an instance or a built-in.

@@ -18,8 +18,9 @@ and these tables, each a list of rows with the same fields (times are medians; a
 rounds of the ratio within a round, never a ratio of medians):
 
 ``langevin``
-    ``chains``, ``name``, ``us_per_step``, ``ratio`` to the plain loop, ``by_parts``: the samplers, their
-    parts alone, and other packages (langevin.py).
+    ``chains``, ``name``, ``us_per_step``, ``ratio`` to the plain loop, ``by_products``, the ratio to the two
+    products of matrices alone, ``cpu_share``, processor seconds over clock seconds: the samplers, what
+    bounds them, and other packages (langevin.py).
 ``conv``
     ``side`` of the image, ``name``, ``ms_per_step``, ``ratio`` to the plain step, ``error``: a Langevin step
     of a convolutional energy (conv.py).
@@ -58,7 +59,14 @@ import torch
 
 FIELDS: dict[str, dict[str, type]] = {
     "machine": {"cpu": str, "cores": int, "threads": int, "ram_gb": float},
-    "langevin": {"chains": int, "name": str, "us_per_step": float, "ratio": float, "by_parts": float},
+    "langevin": {
+        "chains": int,
+        "name": str,
+        "us_per_step": float,
+        "ratio": float,
+        "by_products": float,
+        "cpu_share": float,
+    },
     "conv": {"side": int, "name": str, "ms_per_step": float, "ratio": float, "error": float},
     "training": {"name": str, "chain_steps": int, "ms": float, "ratio": float},
     "updates": {
@@ -190,7 +198,7 @@ def main() -> None:
     import updates
 
     tables = {
-        "langevin": lambda: langevin.table(1 if args.quick else 7, n_steps=50),
+        "langevin": lambda: langevin.table(1 if args.quick else 7, n_steps=44),
         "conv": lambda: conv.table(1 if args.quick else 7),
         "training": lambda: training.table(1 if args.quick else 3),
         "updates": lambda: updates.table(1 if args.quick else 5),

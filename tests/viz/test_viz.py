@@ -621,17 +621,20 @@ def test_show_prints_the_dedented_source_without_its_docstring(capsys):
     assert capsys.readouterr().out == "def move(x):\n    return x + 1\n"
 
 
-def test_show_finds_the_step_of_every_kernel(capsys):
+def test_show_finds_the_move_of_every_kernel(capsys):
     for kernel in (ebmlearn.ula, ebmlearn.mala, ebmlearn.hmc, ebmlearn.gibbs):
-        show(kernel, inner="step")
+        inner = "step" if kernel is ebmlearn.gibbs else "move"
+        show(kernel, inner=inner)
         printed = capsys.readouterr().out
-        assert printed.startswith("def step(state: State) -> tuple[State, Info]:\n")
+        assert printed.startswith(f"def {inner}(")
         assert "    return " in printed
         assert max(map(len, printed.splitlines())) <= 78
 
 
 def test_show_refuses_an_inner_function_that_is_not_there():
-    with pytest.raises(ValueError, match=r"'stop'; expected one of \['check_noise', 'init', 'step'\]"):
+    with pytest.raises(
+        ValueError, match=r"'stop'; expected one of \['at', 'fill', 'init', 'memory', 'move'\]"
+    ):
         show(ebmlearn.mala, inner="stop")
 
 
