@@ -1,6 +1,6 @@
 """Seconds on one core until a learned density is within 0.1 and 0.05 nats of the true one.
 
-    python tests/benchmarks/truth.py [--out book/truth.json] [--jobs 2] [--cap 20] [--seeds 5] [--only ...]
+    python tests/benchmarks/truth.py [--out book/truth.json] [--jobs 2] [--cap 15] [--seeds 5] [--only ...]
 
 About 25 minutes on two cores of a machine that does nothing else. Each run is a process of its own on a core
 of its own, with one thread: a target, a learner (``learners.py``) and a seed. After updates 10, 11, ... (each
@@ -229,7 +229,7 @@ def main() -> None:
     parser.add_argument(
         "--jobs", type=int, default=2, help="processes at a time, each with a core of its own; 2"
     )
-    parser.add_argument("--cap", type=float, default=20.0, help="seconds of training in a run; 20")
+    parser.add_argument("--cap", type=float, default=15.0, help="seconds of training in a run; 15")
     parser.add_argument("--busy", action="store_true", help="count the time of the processor, to look only")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="+", metavar="WORD", help="runs whose names hold all of these")
