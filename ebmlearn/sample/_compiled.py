@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map_only
 from ebmlearn.energy import Energy, energy_at, grad
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.sample import _lowering
-from ebmlearn.sample._kernel import Info, Parts, Settings, State, check_defined, forbid_infinite
+from ebmlearn.sample._kernel import Deferred, Info, Parts, Settings, State, runs_ahead
 
 Keep = Callable[[State, Info], Tensor]
 
@@ -31,10 +31,11 @@ class Blocks:
         state: Where it starts.
         k: Steps in a block.
         cuda_graphs: Replay blocks as CUDA graphs.
+        verify: Where undefined decisions go. On a CPU they are refused after each block.
     """
 
-    def __init__(self, parts: Parts, state: State, k: int, cuda_graphs: bool) -> None:
-        self.parts, self.k, self.cuda_graphs = parts, k, cuda_graphs
+    def __init__(self, parts: Parts, state: State, k: int, cuda_graphs: bool, verify: Deferred) -> None:
+        self.parts, self.k, self.cuda_graphs, self.verify = parts, k, cuda_graphs, verify
         self.noise = tuple(m.new_zeros((k, *m.shape)) for m in parts.memory(state))
         # A CPU draws normal numbers in sixteens: a block of them in one call is then the same stream.
         first = self.noise[0]
@@ -80,7 +81,9 @@ class Blocks:
                 raise explained from error
         ends, kept, bad = zip(*found, strict=True)
         if bad[0] is not None:
-            check_defined(_together(bad), parts.name)
+            self.verify.add(_together(bad))
+            if not runs_ahead(state.x):
+                self.verify.settle(parts.name)
         x, energy, slope, momentum = (_together(part) for part in zip(*ends, strict=True))
         records = kept[0]
         if self.cuda_graphs:  # whose next replay writes to the same memory
@@ -154,8 +157,8 @@ def _block(
     """What is compiled: steps of a kernel, with one row of ``settings`` and of ``noise`` for each.
 
     Returns:
-        Position, energy, gradient and momentum at the end; the records; and, where the kernel decides, NaN
-        for each chain of which a decision was undefined, else 0.
+        Position, energy, gradient and momentum at the end; the records; and, where the kernel decides,
+        whether a decision of each chain was undefined.
     """
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -170,12 +173,7 @@ def _block(
         slope, value = slope_and_value(x)
         return value, slope
 
-    def verify(log_ratio: Tensor, new: State) -> Tensor:
-        log_ratio = forbid_infinite(log_ratio, new)
-        undefined.append(log_ratio.isnan())
-        return log_ratio
-
-    undefined: list[Tensor] = []
+    verify = Deferred()
     kept = []
     x, value, slope, momentum = start
     for row, *numbers in zip(settings.unbind(), *(part.unbind() for part in noise), strict=True):
@@ -184,10 +182,7 @@ def _block(
         (x, value, slope, _, momentum), info = move(gradient, state, tuple(numbers), tuple(now), verify)
         if keep is not None:
             kept.append(keep(State(x, value, slope, cast(int, t), momentum), info))
-    bad = None
-    if undefined:
-        bad = torch.where(torch.stack(undefined).any(0), torch.nan, 0.0)
-    return (x, value, slope, momentum), torch.stack(kept) if kept else None, bad
+    return (x, value, slope, momentum), torch.stack(kept) if kept else None, verify.undefined
 
 
 def _explained(error: Exception) -> Exception | None:

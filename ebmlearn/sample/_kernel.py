@@ -109,9 +109,10 @@ MakeKernel = Callable[..., Kernel]
 """``make(energy, **settings) -> Kernel``: `ula`, `mala`, `hmc`, `gibbs`, or a ``partial`` of one."""
 
 
-def plain_step(parts: Parts) -> Callable[[State], tuple[State, Info]]:
-    """The step of a kernel: settings, random numbers, move."""
-    gradient, verify = partial(grad, parts.energy, create_graph=parts.create_graph), verifier(parts.name)
+def plain_step(parts: Parts, verify: Verify | None = None) -> Callable[[State], tuple[State, Info]]:
+    """The step of a kernel: settings, random numbers, move. ``verify`` is `verifier` if None."""
+    gradient = partial(grad, parts.energy, create_graph=parts.create_graph)
+    verify = verifier(parts.name) if verify is None else verify
 
     def step(state: State) -> tuple[State, Info]:
         settings, noise = parts.at(state.t), parts.memory(state)
@@ -133,6 +134,33 @@ def verifier(name: str) -> Verify:
         return log_ratio
 
     return verify
+
+
+class Deferred:
+    """A `Verify` that does not look at the numbers: a GPU would have to finish everything before it could say
+    what they are. A chain whose decision is undefined stays where it is until `settle` refuses it."""
+
+    def __init__(self) -> None:
+        self.undefined: Tensor | None = None
+
+    def __call__(self, log_ratio: Tensor, new: State) -> Tensor:
+        log_ratio = forbid_infinite(log_ratio, new)
+        self.add(log_ratio.isnan())
+        return log_ratio
+
+    def add(self, undefined: Tensor) -> None:
+        """Take note of chains, shape ``(B,)``, of which a decision was undefined."""
+        self.undefined = undefined.clone() if self.undefined is None else self.undefined | undefined
+
+    def settle(self, name: str) -> None:
+        """Refuse with ``FloatingPointError`` if any decision of the kernel of this name was undefined."""
+        if self.undefined is not None:
+            check_defined(torch.where(self.undefined, torch.nan, 0.0), name)
+
+
+def runs_ahead(x: Tensor) -> bool:
+    """Whether Python goes on before a step is done, which it can as long as it does not look at a number."""
+    return x.device.type != "cpu"
 
 
 def forbid_infinite(log_ratio: Tensor, new: State) -> Tensor:

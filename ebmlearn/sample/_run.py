@@ -15,7 +15,7 @@ from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.progress import progress_enabled
 from ebmlearn.sample._compiled import Blocks
-from ebmlearn.sample._kernel import Info, Kernel, State, check_finite
+from ebmlearn.sample._kernel import Deferred, Info, Kernel, State, check_finite, plain_step, runs_ahead
 from ebmlearn.sample._ula import ula
 from ebmlearn.speed import Speed, current
 
@@ -101,25 +101,31 @@ def run(
         )
     kept: list[Tensor] = []
     done = 0
+    verify = Deferred()
     with nullcontext() if speed is None else speed.active(x.device), evaluation_mode() as all_nets_seen:
         bar = partial(tqdm, disable=not (progress and progress_enabled()), leave=False)
         state = kernel.init(current().batch(x))
         k = min(_block_length(kernel, asked_here=speed is not None), n_steps)
         if k and kernel.parts:
-            blocks = Blocks(kernel.parts, state, k, current().cuda_graphs)
+            blocks = Blocks(kernel.parts, state, k, current().cuda_graphs, verify)
             all_nets_seen()
             for _ in bar(range(n_steps // k), unit="block"):
                 first = -(done + 1) % every  # to be recorded in this block, if it is as long
                 state, records = blocks(state, keep if first < k else None)
                 kept += () if records is None else records[first::every]
                 done += k
+        step = kernel.step
+        if kernel.parts and runs_ahead(state.x):
+            step = plain_step(kernel.parts, verify)
         for i in bar(range(done, n_steps)):
-            state, info = kernel.step(state)
+            state, info = step(state)
             if i == 0:
                 all_nets_seen()
             if keep and (i + 1) % every == 0:
                 kept.append(keep(state, info))
     if n_steps:
+        if kernel.parts:
+            verify.settle(kernel.parts.name)
         check_finite(state.x, f"a chain is not finite after {n_steps} steps")
         _warn_of_no_density(state)
     return (state.x, torch.stack(kept)) if keep else state.x

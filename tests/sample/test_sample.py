@@ -306,6 +306,29 @@ def test_a_chain_that_explodes_is_an_error_with_advice():
         run(mala(lambda x: x.sum(1).log(), step_size=0.1), torch.full((4, 1), -1.0), 1)
 
 
+@pytest.mark.parametrize("make", [mala, partial(hmc, n_leapfrog=2)])
+def test_a_chain_that_runs_ahead_looks_at_no_number_before_its_end(make, monkeypatch):
+    """As on a GPU, where a look waits for all that was begun: the same chains, the same refusal."""
+    looks = []
+    for name in ("item", "__bool__", "__float__", "__int__", "tolist"):
+        plain = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda x, plain=plain: looks.append(x) or plain(x))
+
+    def chain(n_steps, start=1.0, energy=standard):
+        looks.clear()
+        torch.manual_seed(0)
+        kernel = make(energy, step_size=1.5)
+        return run(kernel, torch.full((50, 2), start), n_steps), len(looks)
+
+    waiting = chain(20)[0]
+    monkeypatch.setattr("ebmlearn.sample._run.runs_ahead", lambda x: True)
+    ahead, n_looks = chain(20)
+    assert torch.equal(ahead, waiting) and not torch.equal(ahead, chain(5)[0])
+    assert chain(5)[1] == n_looks > 0
+    with pytest.raises(FloatingPointError, match=r"of (mala|hmc) has an undefined.*\(50 of 50 chains"):
+        chain(3, -1.0, lambda x: x.sum(1).log())
+
+
 def test_an_energy_with_a_trailing_dimension_is_refused():
     with pytest.raises(ValueError, match="squeeze"):
         langevin(lambda x: x.square().sum(1, keepdim=True), torch.randn(4, 2), n_steps=1, step_size=0.1)
