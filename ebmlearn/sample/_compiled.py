@@ -106,7 +106,7 @@ class Blocks:
             self.table = table
 
 
-PIECE = 512
+PIECE = 1024
 """Most chains in a piece."""
 
 

@@ -25,6 +25,10 @@ def held() -> float:
     """MiB that this process has held at once, at the most."""
     import resource
 
+    # Linux counts in ru_maxrss what the parent held before this program began, in VmHWM it does not.
+    status = Path("/proc/self/status")
+    if status.exists():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 2**10
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / 2 ** (20 if sys.platform == "darwin" else 10)
 
