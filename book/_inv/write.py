@@ -42,6 +42,7 @@ OBJECTS = {
     "torch": [
         ("class", "tensors.html#$", "torch.Tensor"),
         ("class", "tensor_attributes.html#$", "torch.device torch.dtype"),
+        ("class", "optim.html#$", "torch.optim.swa_utils.AveragedModel"),
         (
             "class",
             "generated/torch.Generator.html#torch.Generator",

@@ -67,7 +67,7 @@ class Parts(NamedTuple):
     Attributes:
         name: Of the kernel.
         energy: The energy.
-        at: From the step number to the `Settings`.
+        at: From the step number to the settings, the step size first.
         memory: From a state to memory for the random numbers of a step.
         fill: Draws them into it: ``fill(memory, settings)``.
         move: The step: ``move(gradient, state, noise, settings, verify) -> (State, Info)``.
