@@ -7,6 +7,7 @@ breaks forgotten; a number that a kernel reads.
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,7 @@ def test_a_kernel_that_waits_is_seen(same, monkeypatch):
             float(state.x.sum())
             return kernel.step(state)
 
-        return kernel.__class__(kernel.init, step, kernel.temperature, kernel.parts)
+        return kernel.__class__(kernel.init, step, kernel.temperature)
 
     table = {"ula": samplers["ula"], "waits": samplers["ula"]._replace(make=waiting)}
     monkeypatch.setattr(same, "tables", lambda: (table, cases))
@@ -247,7 +248,10 @@ def test_what_a_command_has_started_ends_with_it(training, tmp_path):
     status, said = training.ended([sys.executable, "-c", code], 2)
     assert status == -9 and said == "no message"
     state = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
-    assert not state.exists() or state.read_text().split()[2] in "ZX"
+    end = time.monotonic() + 20  # a busy machine takes a while to end what was killed
+    while state.exists() and state.read_text().split()[2] not in "ZX":
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_every_part_and_all_of_them_fit_into_their_time(script):

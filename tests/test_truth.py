@@ -236,7 +236,7 @@ def test_a_second_call_makes_the_runs_that_are_missing_and_no_other(truth, monke
     assert "is whole" in capsys.readouterr().out
     call()
     assert made == []
-    with pytest.raises(SystemExit, match=r"cap 20\.0, and this is 5\.0.*Give another --out"):
+    with pytest.raises(SystemExit, match=r"cap 15\.0, and this is 5\.0.*Give another --out"):
         call("--cap", "5")
 
 

@@ -214,9 +214,11 @@ def test_a_schedule_that_turns_negative_is_refused():
     assert method.updates == {"mean": 3}  # a rate of 0 is none of its business
 
 
-def test_ranks_average_what_has_a_gradient():
+def test_ranks_average_what_has_a_gradient(monkeypatch):
+    monkeypatch.setattr("ebmlearn.train.ranks._waiting", None)  # of other ranks, and put back
+
     class Ranks:
-        num_processes, device = 2, "cpu"
+        num_processes, process_index, device = 2, 0, torch.device("cpu")
 
         def reduce(self, value, reduction):
             return value / 2
