@@ -1014,7 +1014,8 @@ NOT_CALLED: dict[str, str] = {
     ),
     **dict.fromkeys(
         (
-            *("commands.GRID", "data.CELEBA_ATTRIBUTES", "evaluate.claims.HERE", "evaluate.claims.VERDICTS"),
+            *("commands.GRID", "commands.TIMEOUT", "data.CELEBA_ATTRIBUTES"),
+            *("evaluate.claims.HERE", "evaluate.claims.VERDICTS"),
             *("recipes.RECIPES", "viz.CHAIN", "viz.DATA", "viz.DENSITY_MAP", "viz.ENERGY_MAP", "viz.MODEL"),
         ),
         "a constant",
@@ -1032,6 +1033,7 @@ NOT_CALLED: dict[str, str] = {
         ("runs.CoarseDistance", "runs.Grids", "runs.Log", "runs.Trace", "runs.session", "runs.write"),
         "is made by the command line, whose arguments are tried in tests/commands",
     ),
+    "commands.measured": "takes the stored file of make gpu, which tests/test_gpu.py holds to its form",
     "commands.train": "its arguments are those of the command line, tried in tests/commands",
     "train.checksum": "tried by its own name",
 }

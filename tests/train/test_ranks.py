@@ -180,7 +180,8 @@ def test_a_lost_rank_is_named_and_the_others_end(tmp_path, scenario, said):
     try:
         assert [children[rank].wait(120) for rank in (0, 2)] == [0, 0]
     finally:
-        children[1].kill(signal.SIGKILL)
+        if children[1].alive:
+            children[1].kill(signal.SIGKILL)
     for rank in (0, 2):
         text = (tmp_path / f"said{rank}").read_text()
         assert text.startswith(f"training stopped at step 4: {said}"), text
