@@ -24,6 +24,13 @@ def seeded():
     ebmlearn.seed(0)
 
 
+@pytest.fixture
+def script(monkeypatch):
+    """Import a benchmark by name, as a script imports its neighbours."""
+    monkeypatch.syspath_prepend(str(pathlib.Path(__file__).parent / "benchmarks"))
+    return lambda name: __import__(name)
+
+
 @pytest.fixture(autouse=True)
 def global_state_kept():
     """A test that leaves a changed global setting behind fails, instead of a later one."""

@@ -22,13 +22,6 @@ STORED = ROOT / "book" / "benchmarks.json"
 
 
 @pytest.fixture
-def script(monkeypatch):
-    """Import a benchmark by name, as a script imports its neighbours."""
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
-    return lambda name: __import__(name)
-
-
-@pytest.fixture
 def record(script):
     """The least that is whole."""
     values = {str: "x", int: 1, float: 0.5}

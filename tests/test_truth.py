@@ -22,13 +22,6 @@ NO_TIME = 1e-9  # is over after the first update that counts
 
 
 @pytest.fixture
-def script(monkeypatch):
-    """Import a benchmark by name, as a script imports its neighbours."""
-    monkeypatch.syspath_prepend(str(ROOT / "tests" / "benchmarks"))
-    return lambda name: __import__(name)
-
-
-@pytest.fixture
 def truth(script):
     return script("truth")
 

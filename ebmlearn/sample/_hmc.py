@@ -18,7 +18,7 @@ from ebmlearn.sample._kernel import (
     Verify,
     check_bounds,
     check_start,
-    like,
+    draws_of_proposals,
     make_schedule,
     metropolis,
     plain_step,
@@ -85,14 +85,6 @@ def hmc(
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
-    def memory(state: State) -> tuple[Tensor, ...]:
-        assert state.energy is not None
-        return like(state.x), torch.empty_like(state.energy)
-
-    def fill(numbers: tuple[Tensor, ...], _: Settings) -> None:
-        numbers[0].normal_(generator=generator)
-        numbers[1].uniform_(generator=generator)
-
     def move(
         gradient: Gradient,
         state: State,
@@ -120,5 +112,5 @@ def hmc(
         new, acceptance = metropolis(old, new, log_ratio, u, bounds, verify)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
-    parts = Parts("hmc", energy, at, memory, fill, move)
+    parts = Parts("hmc", energy, at, *draws_of_proposals(generator), move)
     return Kernel(init, plain_step(parts), heat, parts)

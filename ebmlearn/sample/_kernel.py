@@ -257,6 +257,23 @@ def langevin_schedules(
     return size, noise, lambda t: (noise(t) / size(t)) ** 2
 
 
+def draws_of_proposals(
+    generator: torch.Generator | None,
+) -> tuple[Callable[[State], tuple[Tensor, ...]], Callable[[tuple[Tensor, ...], Settings], None]]:
+    """``memory`` and ``fill`` of `Parts` for a step that proposes and decides: normal numbers of the shape of
+    ``x``, and one in [0, 1) for each chain."""
+
+    def memory(state: State) -> tuple[Tensor, ...]:
+        assert state.energy is not None
+        return like(state.x), torch.empty_like(state.energy)
+
+    def fill(numbers: tuple[Tensor, ...], _: Settings) -> None:
+        numbers[0].normal_(generator=generator)
+        numbers[1].uniform_(generator=generator)
+
+    return memory, fill
+
+
 def check_bounds(bounds: Bounds, name: str = "bounds") -> Bounds:
     try:
         low, high = bounds

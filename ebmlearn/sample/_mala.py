@@ -16,8 +16,8 @@ from ebmlearn.sample._kernel import (
     Verify,
     check_bounds,
     check_start,
+    draws_of_proposals,
     langevin_schedules,
-    like,
     metropolis,
     plain_step,
     plus,
@@ -69,14 +69,6 @@ def mala(
         value, slope = grad(energy, x)
         return State(x.detach(), value, slope)
 
-    def memory(state: State) -> tuple[Tensor, ...]:
-        assert state.energy is not None
-        return like(state.x), torch.empty_like(state.energy)
-
-    def fill(numbers: tuple[Tensor, ...], _: Settings) -> None:
-        numbers[0].normal_(generator=generator)
-        numbers[1].uniform_(generator=generator)
-
     def move(
         gradient: Gradient,
         state: State,
@@ -101,5 +93,5 @@ def mala(
         new, acceptance = metropolis(state, new, log_ratio, u, bounds, verify)
         return new, Info(state.x, state.energy, state.grad, s, acceptance)
 
-    parts = Parts("mala", energy, at, memory, fill, move)
+    parts = Parts("mala", energy, at, *draws_of_proposals(generator), move)
     return Kernel(init, plain_step(parts), temperature, parts)
