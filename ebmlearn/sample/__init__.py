@@ -13,8 +13,9 @@ A kernel is made by a function of an energy and keyword settings: `ula`, `mala`,
 
 from ebmlearn.sample._gibbs import GibbsEnergy, gibbs
 from ebmlearn.sample._hmc import hmc
-from ebmlearn.sample._kernel import Bounds, Info, Kernel, MakeKernel, Parts, State, langevin_schedules
+from ebmlearn.sample._kernel import Info, Kernel, MakeKernel, Parts, State
 from ebmlearn.sample._mala import mala
+from ebmlearn.sample._refuse import Bounds, langevin_schedules
 from ebmlearn.sample._run import evaluation_mode, langevin, run
 from ebmlearn.sample._ula import ula
 from ebmlearn.sample.adapt import adapt_step_size

@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_map_only
 from ebmlearn.energy import Energy, energy_at, grad
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.sample import _lowering
-from ebmlearn.sample._kernel import Deferred, Info, Parts, Settings, State, runs_ahead
+from ebmlearn.sample._kernel import Info, Parts, Settings, State
+from ebmlearn.sample._steps import Deferred, runs_ahead
 
 Keep = Callable[[State, Info], Tensor]
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from ebmlearn import check
-from ebmlearn.sample._kernel import Info, Kernel, State, check_finite
+from ebmlearn.sample._kernel import Info, Kernel, State
+from ebmlearn.sample._refuse import check_finite
 
 
 class GibbsEnergy(Protocol):

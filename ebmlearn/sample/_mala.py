@@ -5,24 +5,9 @@ from torch import Tensor
 
 from ebmlearn import check
 from ebmlearn.energy import Energy, grad
-from ebmlearn.sample._kernel import (
-    Bounds,
-    Gradient,
-    Info,
-    Kernel,
-    Parts,
-    Settings,
-    State,
-    Verify,
-    check_bounds,
-    check_start,
-    draws_of_proposals,
-    langevin_schedules,
-    metropolis,
-    plain_step,
-    plus,
-    total,
-)
+from ebmlearn.sample._kernel import Gradient, Info, Kernel, Parts, Settings, State, Verify, plus, total
+from ebmlearn.sample._refuse import Bounds, check_bounds, check_start, langevin_schedules
+from ebmlearn.sample._steps import draws_of_proposals, metropolis, plain_step
 from ebmlearn.schedules import Schedule
 
 

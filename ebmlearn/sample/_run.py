@@ -15,7 +15,9 @@ from ebmlearn import check
 from ebmlearn.energy import Energy
 from ebmlearn.progress import progress_enabled
 from ebmlearn.sample._compiled import Blocks
-from ebmlearn.sample._kernel import Deferred, Info, Kernel, State, check_finite, plain_step, runs_ahead
+from ebmlearn.sample._kernel import Info, Kernel, State
+from ebmlearn.sample._refuse import check_finite
+from ebmlearn.sample._steps import Deferred, plain_step, runs_ahead
 from ebmlearn.sample._ula import ula
 from ebmlearn.speed import Speed, current
 

@@ -6,22 +6,9 @@ from torch import Generator, Tensor
 
 from ebmlearn import check
 from ebmlearn.energy import Energy
-from ebmlearn.sample._kernel import (
-    Bounds,
-    Gradient,
-    Info,
-    Kernel,
-    Parts,
-    Settings,
-    State,
-    Verify,
-    check_bounds,
-    check_start,
-    langevin_schedules,
-    like,
-    plain_step,
-    plus,
-)
+from ebmlearn.sample._kernel import Gradient, Info, Kernel, Parts, Settings, State, Verify, like, plus
+from ebmlearn.sample._refuse import Bounds, check_bounds, check_start, langevin_schedules
+from ebmlearn.sample._steps import plain_step
 from ebmlearn.schedules import Schedule
 
 

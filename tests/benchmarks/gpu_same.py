@@ -19,7 +19,7 @@ from ebmlearn.data import Images
 from ebmlearn.energy import GRBM
 from ebmlearn.nets import MLPEnergy
 from ebmlearn.sample import run
-from ebmlearn.sample._kernel import Deferred, plain_step
+from ebmlearn.sample._steps import Deferred, plain_step
 
 DTYPES = {"float64": torch.float64, "float32": torch.float32}
 APART = {"float64": 1e-6, "float32": 0.05}
