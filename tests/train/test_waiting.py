@@ -1,7 +1,7 @@
 """Who is waited for, told from what the ranks have said at this exchange.
 
 Bugs that they are for: exchanges that are not counted, so that an old word stands for a new one; a rank that
-asks without saying that it waits itself; ranks of an earlier start of the launcher that are heard in this one.
+asks without saying that it waits itself; ranks of an earlier start of the launcher, heard in this one.
 """
 
 import pytest
