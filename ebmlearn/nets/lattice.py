@@ -78,9 +78,9 @@ class LatticeCode(Code):
         with torch.no_grad():
             squares = self.codes.square().sum(2, keepdim=True)
             if self.per_block:
-                self.codes /= (squares * self.n_blocks).sqrt()
+                self.codes.div_((squares * self.n_blocks).sqrt())
             else:
-                self.codes /= squares.sum(1, keepdim=True).sqrt()
+                self.codes.div_(squares.sum(1, keepdim=True).sqrt())
 
     def points(self) -> Tensor:
         """The positions of the lattice, shape ``(n ** dim, dim)``; the last axis runs fastest."""
@@ -151,15 +151,13 @@ class LatticeCode(Code):
         check.choice("on_lattice", on_lattice, (False, True))
         if check.count("n_cells", n_cells) * 2 > self.n - (not self.periodic):
             raise ValueError(f"n_cells is {n_cells}; expected at most half of the lattice's {self.n} points")
-        options = {"dtype": self.codes.dtype, "device": self.codes.device}
-        x = torch.rand(n, self.dim, generator=generator, **options)
-        dx = 2 * torch.rand(n, self.dim, generator=generator, **options) - 1
+        x, dx = torch.rand(2, n, self.dim, generator=generator, device=self.codes.device).to(self.codes)
         if on_lattice:
             x = (x * self.n).floor() * self.spacing
-            dx = ((2 * n_cells + 1) * (dx + 1) / 2).floor() - n_cells
-            dx = dx * self.spacing
+            dx = ((2 * n_cells + 1) * dx).floor() - n_cells
         else:
-            dx = dx * n_cells * self.spacing
+            dx = (2 * dx - 1) * n_cells
+        dx = dx * self.spacing
         if not self.periodic:
             out = (x + dx < -_ROUNDING) | (x + dx > 1 + _ROUNDING)
             dx = torch.where(out, -dx, dx)
