@@ -57,7 +57,8 @@ class LatticeCode(Code):
         check.batch("x", x, event=(self.dim,))
         if not self.inside(x).all():
             raise ValueError(
-                f"x lies between {x.min().item():.4g} and {x.max().item():.4g}; expected positions in [0, 1]"
+                f"x lies between {x.min().item():.4g} and {x.max().item():.4g}; expected "
+                f"{'finite positions' if self.periodic else 'positions in [0, 1]'}"
             )
         place = x / self.spacing
         low = place.floor()
@@ -151,13 +152,14 @@ class LatticeCode(Code):
         check.choice("on_lattice", on_lattice, (False, True))
         if check.count("n_cells", n_cells) * 2 > self.n - (not self.periodic):
             raise ValueError(f"n_cells is {n_cells}; expected at most half of the lattice's {self.n} points")
-        x, dx = torch.rand(2, n, self.dim, generator=generator, device=self.codes.device).to(self.codes)
+        shape, device = (n, self.dim), self.codes.device
         if on_lattice:
-            x = (x * self.n).floor() * self.spacing
-            dx = ((2 * n_cells + 1) * dx).floor() - n_cells
+            x = torch.randint(self.n, shape, generator=generator, device=device)
+            dx = torch.randint(-n_cells, n_cells + 1, shape, generator=generator, device=device)
         else:
-            dx = (2 * dx - 1) * n_cells
-        dx = dx * self.spacing
+            x = torch.rand(shape, generator=generator, device=device) / self.spacing
+            dx = n_cells * (2 * torch.rand(shape, generator=generator, device=device) - 1)
+        x, dx = x.to(self.codes) * self.spacing, dx.to(self.codes) * self.spacing
         if not self.periodic:
             out = (x + dx < -_ROUNDING) | (x + dx > 1 + _ROUNDING)
             dx = torch.where(out, -dx, dx)

@@ -53,10 +53,11 @@ class BlockMotion(Net):
 
     def forward(self, v: Tensor, dx: Tensor) -> Tensor:
         """``M(dx) v``, of codes ``(B, K, b)`` and displacements ``(B, dim)``, shape ``(B, K, b)``."""
+        matrices = self.matrices(dx)
         check.batch("v", v, event=(self.n_blocks, self.block_size))
         if len(v) != len(dx):
             raise ValueError(f"there are {len(v)} codes v and {len(dx)} displacements dx; expected one each")
-        return torch.einsum("nkrc,nkc->nkr", self.matrices(dx), v)
+        return torch.einsum("nkrc,nkc->nkr", matrices, v)
 
     def extra_repr(self) -> str:
         return (
