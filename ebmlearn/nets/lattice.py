@@ -4,6 +4,7 @@ from itertools import product
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import embedding_bag
 
 from ebmlearn import check
 from ebmlearn.nets.codes import Code
@@ -66,13 +67,12 @@ class LatticeCode(Code):
             low = low.clamp(0, self.n - 2)  # the last cell has its right edge, too
         share = place - low
         strides = torch.tensor([self.n ** (self.dim - 1 - axis) for axis in range(self.dim)], device=x.device)
-        total = x.new_zeros(len(x), self.n_blocks, self.block_size)
-        for corner in product((0, 1), repeat=self.dim):
-            up = torch.tensor(corner, device=x.device)
-            rows = (((low.long() + up) % self.n) * strides).sum(1)
-            weight = torch.where(up == 1, share, 1 - share).prod(1)
-            total = total + weight[:, None, None] * self.codes[rows]
-        return total
+        corners = torch.tensor([*product((0, 1), repeat=self.dim)], device=x.device)
+        rows = (((low.long()[:, None] + corners) % self.n) * strides).sum(2)
+        weights = torch.where(corners == 1, share[:, None], 1 - share[:, None]).prod(2)
+        table = self.codes.flatten(1)
+        total = embedding_bag(rows, table, per_sample_weights=weights.to(table), mode="sum")
+        return total.view(-1, self.n_blocks, self.block_size)
 
     def project(self) -> None:
         """Divide the codes of the points by their norms, in place; see ``per_block``."""
