@@ -101,7 +101,7 @@ class MotionRepresentation(Method):
         _check_terms(code, self.weights())
         alpha = check.number("max_alpha", max_alpha) * torch.rand(code.n_blocks)
         self.alpha = nn.Parameter(alpha.to(next(code.parameters())), requires_grad=self.isometry_weight > 0)
-        learned = [*code.parameters(), *motion.parameters(), self.alpha]
+        learned = [*code.parameters(), *motion.parameters(), *([self.alpha] if isometry_weight else [])]
         self.add_optimizer("representation", learned, lr, optimizer)
 
     def weights(self) -> dict[str, float]:
