@@ -22,7 +22,7 @@ Algorithm, from ``z_i ~ N(0, I)`` for all data; one iteration on a batch of rows
 Lines 2 and 4 are two back-propagations through one network: by its input, and by its weights. A chain goes on
 where it stopped, so that a few steps a visit reach the posterior, if the weights move slowly. Where short-run
 inference is biased by its K steps, this is not; the price is a row of memory for each datum, and latents
-that are old where data are visited seldom. A new datum has no row: it needs a longer chain, `infer`.
+that are old where data are visited seldom. A new datum has no row: it needs a longer chain, ``infer``.
 
 With several ranks each moves the latents of its own data and gets the new ones of the others: all are whole.
 
@@ -99,7 +99,7 @@ class AlternatingBackprop(Method):
 
     def step(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         """One iteration on a batch ``(x, i)``, of shapes ``(B, *event)``
-        and ``(B,)``, int64: data and their rows in `z`.
+        and ``(B,)``, int64: data and their rows in ``z``.
 
         Returns:
             ``reconstruction``, the loss of line 4, up to the generator's
