@@ -6,7 +6,7 @@ update; the matrix transposed, or of the reverse motion; the code of ``x`` in th
 kernel without its half, or with the positions of the same datum; the isometry's sign, its constant
 of another block or without ``1/K``; a balance of squares of means; the reconstruction of ``y``; path
 integration that decodes before it moves, re-encodes never or from the last step; a plan that moves
-away, or out of the lattice; the inferred motion that is least likely.
+away, out of the lattice, or round the ring without end; the inferred motion that is least likely.
 """
 
 import math
@@ -179,6 +179,7 @@ def test_a_plan_goes_the_short_way_and_rests_at_its_target():
     moves = torch.tensor([[-1.0], [0.0], [1.0]]).double() * code.spacing
     x0, target = torch.tensor([[1.0], [10.0], [5.0]]).double() / 12, torch.tensor([[10.0], [1], [5]]) / 12
     path = method_of(code, motion).plan(x0, target.double(), moves, 4)
+    assert path.min() >= 0 and path.max() < 1
     cells = (path[:, :, 0] * 12).round().long() % 12
     assert cells.tolist() == [[1, 0, 11, 10, 10], [10, 11, 0, 1, 1], [5, 5, 5, 5, 5]]
 
