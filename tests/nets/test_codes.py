@@ -47,7 +47,7 @@ def test_a_code_linear_in_each_coordinate_is_met_between_the_points(dim):
     product = u.prod(1, keepdim=True)
     put(code, u @ slope + 3 * product + 1)
     x = torch.rand(50, dim).double()
-    x[:2] = torch.tensor([[0.0], [1.0]])  # edges
+    x[:3] = torch.tensor([[0.0], [1.0], [1 + 5e-6]])  # edges, one of them with a rounding error
     torch.testing.assert_close(code(x)[:, 0], x @ slope + 3 * x.prod(1, keepdim=True) + 1)
 
 
