@@ -27,6 +27,7 @@ from ebmlearn.energy import grad
 from ebmlearn.methods import (
     NCE,
     VAE,
+    AlternatingBackprop,
     BiDVL,
     BiSM,
     Classification,
@@ -39,6 +40,7 @@ from ebmlearn.methods import (
     FlowContrastive,
     LatentPrior,
     MaximumLikelihood,
+    MotionRepresentation,
     NeuralTransport,
     ScoreMatching,
     ShortRunGenerator,
@@ -81,6 +83,7 @@ def __getattr__(name: str) -> ModuleType:
 __all__ = [
     "NCE",
     "VAE",
+    "AlternatingBackprop",
     "BiDVL",
     "BiSM",
     "Chain",
@@ -96,6 +99,7 @@ __all__ = [
     "LatentPrior",
     "MaximumLikelihood",
     "Method",
+    "MotionRepresentation",
     "NeuralTransport",
     "NoiseStart",
     "ReplayBuffer",

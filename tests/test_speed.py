@@ -463,6 +463,7 @@ CHAINS = {
     "neural transport",
     "neural transport, fresh",
     "latent prior",
+    "alternating back-propagation",
     "short-run inference",
     "short-run inference, tuned",
     "short-run inference, layers of latents",

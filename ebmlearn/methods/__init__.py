@@ -1,5 +1,6 @@
 """Learning methods: one file, one paper."""
 
+from ebmlearn.methods.alternating_backprop import AlternatingBackprop
 from ebmlearn.methods.bidvl import BiDVL
 from ebmlearn.methods.bism import BiSM
 from ebmlearn.methods.classifier import Classification
@@ -12,6 +13,7 @@ from ebmlearn.methods.fisher_critic import FisherCritic
 from ebmlearn.methods.flow_contrastive import FlowContrastive
 from ebmlearn.methods.latent_prior import LatentPrior
 from ebmlearn.methods.maximum_likelihood import MaximumLikelihood
+from ebmlearn.methods.motion_representation import MotionRepresentation
 from ebmlearn.methods.nce import NCE
 from ebmlearn.methods.neural_transport import NeuralTransport
 from ebmlearn.methods.score_matching import ScoreMatching
@@ -25,6 +27,7 @@ from ebmlearn.methods.variational_teaching import VariationalTeaching
 __all__ = [
     "NCE",
     "VAE",
+    "AlternatingBackprop",
     "BiDVL",
     "BiSM",
     "Classification",
@@ -37,6 +40,7 @@ __all__ = [
     "FlowContrastive",
     "LatentPrior",
     "MaximumLikelihood",
+    "MotionRepresentation",
     "NeuralTransport",
     "ScoreMatching",
     "ShortRunGenerator",

@@ -3,6 +3,7 @@
 from ebmlearn.nets.attention import NonLocalEnergy
 from ebmlearn.nets.bag_of_words import BagOfWordsGenerator
 from ebmlearn.nets.classifier import Classifier
+from ebmlearn.nets.codes import Code, LinearCode
 from ebmlearn.nets.conditional import ConditionalEnergy, ConditionalGenerator, beside
 from ebmlearn.nets.conv import ConvEnergy
 from ebmlearn.nets.conv_generator import ConvGenerator
@@ -15,8 +16,10 @@ from ebmlearn.nets.generator import GaussianGenerator, Generator, MLPGenerator
 from ebmlearn.nets.glow import Glow
 from ebmlearn.nets.joint import JointConvEnergy, JointMLPEnergy
 from ebmlearn.nets.ladder import LadderGenerator
+from ebmlearn.nets.lattice import LatticeCode
 from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
+from ebmlearn.nets.motion import BlockMotion
 from ebmlearn.nets.residual import ResidualFeatures
 from ebmlearn.nets.symbol import SymbolEnergy
 from ebmlearn.nets.tabular import TabularGenerator
@@ -26,7 +29,9 @@ from ebmlearn.nets.zuko import ZukoFlow
 __all__ = [
     "EBLVM",
     "BagOfWordsGenerator",
+    "BlockMotion",
     "Classifier",
+    "Code",
     "ConditionalEnergy",
     "ConditionalGenerator",
     "ConvEncoder",
@@ -43,6 +48,8 @@ __all__ = [
     "JointMLPEnergy",
     "JointNet",
     "LadderGenerator",
+    "LatticeCode",
+    "LinearCode",
     "LinearEnergy",
     "MLPEnergy",
     "MLPGenerator",

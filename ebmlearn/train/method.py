@@ -193,6 +193,11 @@ class Method(nn.Module, ABC):
         `step` must pass through here, lest ranks take different ones and wait for each other for ever."""
         return ranks.mean(value, self.accelerator)
 
+    def gather_over_ranks(self, value: Tensor) -> Tensor:
+        """The rows of a tensor of all ranks, ``(B, ...)`` to ``(B n, ...)``, the same on each; the tensor
+        itself where there is one. For what a rank finds out about its own data and all of them keep."""
+        return ranks.gather(value, self.accelerator)
+
     def settings(self) -> dict[str, str]:
         """What identifies a configuration, as text: two runs with equal settings continue each other."""
         found = {"method": type(self).__name__}

@@ -75,6 +75,23 @@ def mean(value: Tensor, accelerator: Any) -> Tensor:
         return accelerator.reduce(value, reduction="mean")
 
 
+def gather(value: Tensor, accelerator: Any) -> Tensor:
+    """The rows of all ranks one after the other, those of rank 0 first; the tensor itself where there is one.
+
+    Args:
+        value: Shape ``(B, ...)``, the same on all ranks.
+        accelerator: An ``accelerate.Accelerator``, or None for one rank.
+
+    Raises:
+        RankLost: If another rank has failed or ended.
+    """
+    if accelerator is None or accelerator.num_processes == 1:
+        return value
+    _greet(accelerator)
+    with _reached(accelerator):
+        return accelerator.gather(value)
+
+
 class Ranks:
     """The ranks of a run, seen from this one.
 

@@ -23,6 +23,7 @@ from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     VAE,
+    AlternatingBackprop,
     BiDVL,
     BiSM,
     Classification,
@@ -35,6 +36,7 @@ from ebmlearn.methods import (
     FlowContrastive,
     LatentPrior,
     MaximumLikelihood,
+    MotionRepresentation,
     NeuralTransport,
     ScoreMatching,
     ShortRunInference,
@@ -44,10 +46,12 @@ from ebmlearn.methods import (
 )
 from ebmlearn.nets import (
     EBLVM,
+    BlockMotion,
     Classifier,
     ConvEnergy,
     ConvGenerator,
     JointConvEnergy,
+    LinearCode,
     MLPEnergy,
     RealNVP,
     SymbolEnergy,
@@ -74,7 +78,7 @@ class Case(NamedTuple):
     loss: Callable[[Tensor], Tensor]
     chain_steps: int = 0
     shape: tuple[int, ...] = SHAPE
-    labels: Tensor | None = None
+    beside: tuple[Tensor, ...] = ()
 
 
 def energy() -> ConvEnergy:
@@ -93,9 +97,9 @@ def of_energy(method: Method, chain_steps: int = 0, shape: tuple[int, ...] = SHA
     return Case(method, lambda x: method.energy(x).mean(), chain_steps, shape)
 
 
-def of_generator(method: Method, chain_steps: int = 0) -> Case:
+def of_generator(method: Method, chain_steps: int = 0, **beside: tuple[Tensor, ...]) -> Case:
     generator = method.generator
-    return Case(method, lambda x: generator.joint(x, generator.latent(len(x))).mean(), chain_steps)
+    return Case(method, lambda x: generator.joint(x, generator.latent(len(x))).mean(), chain_steps, **beside)
 
 
 def of_joint(method: Method, chain_steps: int) -> Case:
@@ -109,6 +113,7 @@ def cases() -> dict[str, Case]:
     joint = partial(EBLVM, generator=generator())
     critic = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.Tanh(), nn.Conv2d(32, 1, 3, padding=1))
     fisher = FisherCritic(energy().requires_grad_(False), critic)
+    code, moved = LinearCode(SHAPE, 64), torch.rand(BATCH, *SHAPE) * 2 - 1
     classifier, labels = Classifier(SHAPE, 10), torch.arange(BATCH) % 10
     return {
         "exact likelihood, grid of 99²": of_energy(
@@ -145,6 +150,16 @@ def cases() -> dict[str, Case]:
             ),
             2 * N_STEPS,
         ),
+        "alternating back-propagation": of_generator(
+            AlternatingBackprop(generator(), 1000, chain=LATENT_CHAIN), N_STEPS, beside=(torch.arange(BATCH),)
+        ),
+        "motion of a linear code": Case(
+            MotionRepresentation(
+                code, BlockMotion(64, 2, 2), adjacency_weight=0.0, reconstruction_weight=1.0
+            ),
+            lambda x: (x - code.reconstruct(code(x))).square().mean(),
+            beside=(torch.randn(BATCH, 2), moved),
+        ),
         "short-run inference": of_generator(
             ShortRunInference(generator(), chain=LATENT_CHAIN, n_chains=64), N_STEPS
         ),
@@ -177,7 +192,7 @@ def cases() -> dict[str, Case]:
         "classification": Case(
             Classification(classifier),
             lambda x: nn.functional.cross_entropy(classifier.logits(classifier(x)), labels),
-            labels=labels,
+            beside=(labels,),
         ),
         "Fisher critic": Case(fisher, lambda x: fisher.critic(x).mean()),
         "VaGES": of_joint(
@@ -201,7 +216,7 @@ def table(repeats: int = 5) -> list[dict]:
     found = cases()
     for name, case in found.items():
         x = torch.rand(BATCH, *case.shape) * 2 - 1
-        entries[name] = partial(case.method.step, x if case.labels is None else (x, case.labels))
+        entries[name] = partial(case.method.step, (x, *case.beside) if case.beside else x)
         entries[f"{name}: a pass"] = partial(one_pass, case, x)
     seconds = in_turn(entries, repeats)
     return [

@@ -700,6 +700,28 @@ row(nets.SymbolEnergy, {"z": X}, call=SYMBOL.logits, called="SymbolEnergy.logits
 row(nets.SymbolEnergy, {"y": torch.zeros(8).long()}, call=lambda y: SYMBOL.given(y)(X),
     called="SymbolEnergy.given", y={"floats": torch.zeros(8), "3": torch.full((8,), 3), "-1": torch.full((8,),
     -1), "7 of 8": torch.zeros(7).long(), "a number": 1, "a list": [0] * 8, "one-hot": torch.eye(8).long()})
+LATTICE = {"n": 4, "n_blocks": 2, "block_size": 2}
+row(nets.LatticeCode, LATTICE | {"periodic": False, "per_block": False}, n=COUNT | {"1": 1}, n_blocks=COUNT,
+    block_size=COUNT, dim=COUNT, periodic=NO_FLAG, per_block=NO_FLAG)
+CODE, UNIT = nets.LatticeCode(**LATTICE), X.abs()
+row((nets.LatticeCode, nets.Code), {"x": UNIT}, call=CODE, called="LatticeCode.forward",
+    x=NO_TENSOR | NO_FLOATS | NO_BATCH | without(OTHER_EVENT, "images") | {"negative": -UNIT, "2": 2 + UNIT,
+    "nan": X * NAN})
+row(nets.LatticeCode, {"v": x_of(8, 2, 2)}, call=CODE.decode, called="LatticeCode.decode", v=NO_TENSOR |
+    {"flat": x_of(8, 4), "one": EYE})
+row(nets.LatticeCode, {"n": 8, "n_cells": 1}, call=CODE.draw, called="LatticeCode.draw", n=COUNT_FROM_0,
+    n_cells=COUNT | {"3 of 4": 3}, on_lattice=NO_FLAG, generator=GENERATOR)
+row(nets.LinearCode, {"event_shape": (2,), "n_blocks": 2}, event_shape=SIZES, n_blocks=COUNT,
+    block_size=COUNT)
+row(nets.LinearCode, {"x": X}, call=nets.LinearCode((2,), 2), called="LinearCode.forward", x=NO_TENSOR |
+    NO_BATCH | OTHER_EVENT)
+row(nets.LinearCode, {"v": x_of(8, 2, 2)}, call=nets.LinearCode((2,), 2).reconstruct,
+    called="LinearCode.reconstruct", v=NO_TENSOR | {"flat": x_of(8, 4)})
+row(nets.BlockMotion, {"n_blocks": 2, "block_size": 2, "dim": 2}, n_blocks=COUNT, block_size=COUNT, dim=COUNT,
+    degree=COUNT, scale=POSITIVE)
+MOTION = nets.BlockMotion(2, 2, 2)
+row(nets.BlockMotion, {"v": x_of(8, 2, 2), "dx": X}, call=MOTION, called="BlockMotion.forward", v=NO_TENSOR |
+    {"flat": x_of(8, 4)}, dx=NO_TENSOR | OTHER_EVENT | {"7 of 8": X[:7]})
 row((nets.RealNVP, nets.Flow), {"event_shape": (2,), "n_layers": 2, "width": 4}, event_shape=SIZES |
     {"1 element": (1,)}, n_layers=COUNT | {"3": 3}, width=COUNT, max_log_scale=POSITIVE)
 row(nets.Glow, {"channels": 1, "size": 4, "n_levels": 1, "n_steps": 1, "width": 4}, channels=COUNT, size=COUNT
@@ -818,7 +840,13 @@ METHODS: dict[Any, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {el.Exact
     "n_unrolled": {"-1": -1}}), el.VaGES: ({"energy": energy.GRBM(2, 3), "posterior": BINARY,
     "objective": DSM}, {"energy": MODULE, "posterior": THING, "n_samples": {"1": 1, "0": 0},
     "n_steps": {"-1": -1}}), el.FisherCritic: ({"energy": standard, "critic": nn.Linear(2, 2)},
-    {"critic": MODULE}), el.Classification: ({"net": nets.Classifier((1, 8, 8), 3, width=4)}, {"net": THING})}
+    {"critic": MODULE}), el.AlternatingBackprop: ({"generator": PLANE, "n_data": 4, "chain": CHAIN},
+    {"generator": THING, "n_data": COUNT, "chain": NO_CHAIN}), el.MotionRepresentation: ({"code": CODE,
+    "motion": MOTION}, {"code": THING, "motion": THING | {"other blocks": nets.BlockMotion(3, 2, 2)},
+    "motion_weight": NOT_NEGATIVE, "adjacency_weight": NOT_NEGATIVE, "isometry_weight": NOT_NEGATIVE,
+    "balance_weight": NOT_NEGATIVE, "reconstruction_weight": NOT_NEGATIVE | {"of a lattice": 1.0},
+    "sigma": POSITIVE, "max_alpha": POSITIVE}), el.Classification:
+    ({"net": nets.Classifier((1, 8, 8), 3, width=4)}, {"net": THING})}
 RATES = {"-1": -1.0, "nan": NAN, "a string": "fast", "None": None}
 for _method, (_good, _wrong) in METHODS.items():
     row(_method, _good, says=dict.fromkeys(_wrong, "."), **_wrong)
@@ -834,6 +862,20 @@ def boxed(batch: Any) -> Any:
 row(el.ExactLikelihood, {"batch": X}, call=boxed, called="ExactLikelihood.step",
     says={"batch: outside": "8 of 8 data lie outside the box"}, batch={"outside": 3 + X, "integers": X.long(),
     "a list": X.tolist()})
+
+
+ROWED = el.AlternatingBackprop(PLANE, 8, chain=CHAIN)
+row(el.AlternatingBackprop, {"x": X, "i": torch.arange(8)}, call=lambda x, i: ROWED.step((x, i)),
+    called="AlternatingBackprop.step", says={"i": "row", "x: 3 coordinates": "x has shape"},
+    x={"3 coordinates": x_of(8, 3)}, i={"floats": torch.arange(8.0), "7 of 8": torch.arange(7),
+    "a row twice": torch.zeros(8).long(),
+    "8": torch.arange(1, 9), "-1": torch.arange(-1, 7), "a column": torch.arange(8)[:, None]})
+MOVING = el.MotionRepresentation(CODE, MOTION)
+row(el.MotionRepresentation, {"x0": UNIT, "dxs": x_of(8, 3, 2)}, call=MOVING.integrate,
+    called="MotionRepresentation.integrate", x0={"outside": 2 + UNIT, "3 of 2": x_of(8, 3)}, dxs=NO_TENSOR |
+    {"one step": X, "7 of 8": x_of(7, 3, 2)}, says={"x0: outside": "x lies between"})
+row(el.MotionRepresentation, {"x0": UNIT, "target": UNIT, "moves": X, "n_steps": 1}, call=MOVING.plan,
+    called="MotionRepresentation.plan", n_steps=COUNT_FROM_0)
 
 
 def fitted(data: Any = X, steps: Any = 1, **settings: Any) -> Any:

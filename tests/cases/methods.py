@@ -8,11 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ebmlearn import random
 from ebmlearn.energy import GRBM, Gaussian
 from ebmlearn.evaluate.exact import Grid
 from ebmlearn.methods import (
     NCE,
     VAE,
+    AlternatingBackprop,
     BiDVL,
     BiSM,
     Classification,
@@ -25,6 +27,7 @@ from ebmlearn.methods import (
     FlowContrastive,
     LatentPrior,
     MaximumLikelihood,
+    MotionRepresentation,
     NeuralTransport,
     ScoreMatching,
     ShortRunInference,
@@ -34,6 +37,7 @@ from ebmlearn.methods import (
 )
 from ebmlearn.nets import (
     EBLVM,
+    BlockMotion,
     Classifier,
     ConditionalEnergy,
     ConditionalGenerator,
@@ -45,6 +49,8 @@ from ebmlearn.nets import (
     JointConvEnergy,
     JointMLPEnergy,
     LadderGenerator,
+    LatticeCode,
+    LinearCode,
     MLPEnergy,
     MLPGenerator,
     RealNVP,
@@ -83,6 +89,17 @@ def points() -> Tensor:
 
 def images() -> Tensor:
     return torch.rand(32, 1, 8, 8, generator=torch.Generator().manual_seed(7)) * 2 - 1
+
+
+def moved_positions() -> Batch:
+    with random.kept(7):
+        return LatticeCode(6, 1, 1).draw(64, n_cells=1)
+
+
+def moved_signals() -> Batch:
+    x, shifts = torch.randn(32, 6, generator=torch.Generator().manual_seed(7)), torch.arange(32) % 3 - 1.0
+    moved = torch.stack([s.roll(int(k)) for s, k in zip(x, shifts, strict=True)])
+    return x, shifts[:, None], moved
 
 
 def bent_flow(shape: tuple[int, ...]) -> RealNVP:
@@ -221,6 +238,26 @@ METHODS = {
             lr_prior=inverse(1e-3, 1),
         ),
         points(),
+    ),
+    "alternating back-propagation": Case(
+        lambda: AlternatingBackprop(MLPGenerator(3, (2,), (8,)), 64, chain=SHORT, lr=inverse(1e-3, 1)),
+        (points(), torch.arange(64)),
+    ),
+    "motion of a lattice code": Case(
+        lambda: MotionRepresentation(
+            LatticeCode(6, 3, 2),
+            BlockMotion(3, 2, 2, scale=0.2),
+            isometry_weight=9.0,
+            balance_weight=1.0,
+            lr=inverse(3e-3, 1),
+        ),
+        moved_positions(),
+    ),
+    "motion of a linear code": Case(
+        lambda: MotionRepresentation(
+            LinearCode((6,), 3), BlockMotion(3, 2, 1), adjacency_weight=0.0, reconstruction_weight=1.0
+        ),
+        moved_signals(),
     ),
     "score matching": Case(lambda: ScoreMatching(MLPEnergy(2, (8,)), ema=0.9), points()),
     "sliced score matching": Case(

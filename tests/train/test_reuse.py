@@ -34,6 +34,9 @@ NETS = {
     "LinearEnergy": (lambda: nets.LinearEnergy(nets.ConvEncoder(1, 8, 4, (4, 4)), x4[0]), (images,)),
     "ConditionalEnergy": (lambda: nets.ConditionalEnergy((2,), (3,), (8,), reference_std=1.0), (x2, codes)),
     "SymbolEnergy": (lambda: nets.SymbolEnergy(2, 3, (8,), reference_std=2.0), (x2,)),
+    "LatticeCode": (lambda: nets.LatticeCode(5, 3, 2, periodic=True, per_block=True), (x2.abs(),)),
+    "LinearCode": (lambda: nets.LinearCode((1, 8, 8), 3, 4), (images,)),
+    "BlockMotion": (lambda: nets.BlockMotion(3, 2, 2, degree=3, scale=0.1), (torch.randn(5, 3, 2), x2)),
     "ConvEncoder": (lambda: nets.ConvEncoder(1, 8, 6, (4, 4)), (images,)),
     "ResidualFeatures": (lambda: nets.ResidualFeatures(1, 8, (4, 4, 8), 1), (images,)),
     "Classifier": (lambda: nets.Classifier((1, 8, 8), 3, n_features=5, width=4), (images,)),
@@ -124,7 +127,19 @@ def test_a_net_comes_back_to_the_last_bit_and_random_numbers_go_on(name, tmp_pat
     assert all(torch.equal(a, b) for a, b in zip(back.buffers(), net.buffers(), strict=True))
 
 
-ROLES = ("energy", "generator", "flow", "prior", "tilt", "noise", "posterior", "net", "critic")
+ROLES = (
+    "energy",
+    "generator",
+    "flow",
+    "prior",
+    "tilt",
+    "noise",
+    "posterior",
+    "net",
+    "critic",
+    "code",
+    "motion",
+)
 # plain modules of torch, or made of one
 OWN = {
     ("variational teaching, conditional", "posterior"),
