@@ -46,6 +46,7 @@ from ebmlearn.methods import (
     SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
+    WeightSampler,
 )
 from ebmlearn.objectives import ml_gap
 from ebmlearn.random import seed
@@ -107,6 +108,7 @@ __all__ = [
     "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
+    "WeightSampler",
     "adapt_step_size",
     "data",
     "diagnostics",
