@@ -11,7 +11,7 @@ Notation:
     ``θ``           same              weights of the target net, a flat vector
     ``E(θ)``        ``λ L(θ)``        energy of the weights: ``λ`` times the loss, and a prior
     ``λ``, ``lam``  ``λ``             inverse temperature; ``β`` is one along a path in this book
-    ``h(z)``        ``G(z; φ)``       hypernetwork, ``z`` uniform in a cube
+    ``h(z)``        ``G(z; φ)``       hypernetwork, ``z`` uniform in a cube, or normal
     ``Q(θ)``        same              the gauge: the one vector that stands for all with one function
     ``Ĥ``           same              entropy by nearest neighbours, ``nearest_neighbour_entropy``
     ==============  ================  ====================================================================
@@ -135,7 +135,8 @@ class WeightSampler(Method):
         check.count("n", n)
         check.instance("the energy", self.energy, WeightEnergy)
         energy = cast(WeightEnergy, self.energy)
-        return sum(energy.predict(part, x).sum(0) for part in self.sample(n).split(self.n_nets)) / n
+        parts = [energy.predict(part, x).sum(0) for part in self.sample(n).split(self.n_nets)]
+        return torch.stack(parts).sum(0) / n
 
     def energy_on(self, batch: Any) -> Energy:
         """The energy of ``n_nets`` nets, each on a share of a batch of its own.

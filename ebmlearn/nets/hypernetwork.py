@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,19 +14,23 @@ from ebmlearn.architecture import Net
 from ebmlearn.nets._layers import hidden_layers
 from ebmlearn.nets.target import TargetNet
 
+Law = Literal["uniform", "normal"]
 leaky = partial(nn.LeakyReLU, 0.05)
 
 
 class Hypernetwork(Net, ABC):
-    """Abstract: ``θ = h(z)`` with ``z`` uniform in ``[-1, 1]^latent_dim``: the sampler of a law of weights.
+    """Abstract: ``θ = h(z)``, which makes a law of weights of a plain law of ``z``.
 
     Args:
         latent_dim: Number of elements of ``z``.
         n_weights: Number of elements of ``θ``.
+        law: Of ``z``: ``"uniform"`` in ``[-1, 1]^latent_dim``, or ``"normal"``, ``N(0, I)``.
     """
 
-    def __init__(self, latent_dim: int, n_weights: int) -> None:
+    def __init__(self, latent_dim: int, n_weights: int, law: Law) -> None:
         super().__init__()
+        check.choice("law", law, ("uniform", "normal"))
+        self.law = law
         self.latent_dim = check.count("latent_dim", latent_dim)
         self.n_weights = check.count("n_weights", n_weights)
 
@@ -46,8 +51,10 @@ class Hypernetwork(Net, ABC):
         """
         check.draws(n, generator)
         like = next(self.parameters())
-        z = torch.rand(n, self.latent_dim, generator=generator, dtype=like.dtype, device=like.device)
-        return 2 * z - 1
+        z = torch.empty(n, self.latent_dim, dtype=like.dtype, device=like.device)
+        return (
+            z.normal_(generator=generator) if self.law == "normal" else z.uniform_(-1, 1, generator=generator)
+        )
 
     def check(self, z: Tensor) -> None:
         """Refuse latents of another shape than ``(B, latent_dim)``.
@@ -62,13 +69,22 @@ class Hypernetwork(Net, ABC):
 
 
 class MLPHypernetwork(Hypernetwork):
-    """One multilayer perceptron from ``z`` to all weights: for small nets, and for energies in the plane.
+    """An affine map from ``z`` to all weights plus a multilayer perceptron: for small nets, and for energies
+    in the plane.
+
+    It begins nearly as a rotation of ``z``. In a map that folds, the nearest neighbour can lie on another
+    fold, and its slope says nothing of the density; and a fold once there stays.
+
+    Where tails reach far, as those of a Gaussian, ``law="normal"`` is the better choice: a uniform ``z`` has
+    ends, which would have to go to infinity.
 
     Args:
         n_weights: Number of elements of ``θ``.
         latent_dim: Number of elements of ``z``.
-        widths: Widths of the hidden layers.
+        widths: Widths of the hidden layers; ``()``: an affine map alone, whose law is Gaussian if that of
+            ``z`` is.
         activation: Makes an activation.
+        law: Of ``z``, ``"uniform"`` or ``"normal"``.
 
     Raises:
         ValueError: If an argument is out of its range, or ``z`` has another shape.
@@ -80,18 +96,26 @@ class MLPHypernetwork(Hypernetwork):
         latent_dim: int,
         widths: Sequence[int] = (64, 64),
         *,
-        activation: Callable[[], nn.Module] = nn.SiLU,
+        activation: Callable[[], nn.Module] = nn.Tanh,
+        law: Law = "uniform",
     ) -> None:
-        super().__init__(latent_dim, n_weights)
+        super().__init__(latent_dim, n_weights, law)
         widths = check.counts("widths", widths, some=False)
-        self.net = perceptron((latent_dim, *widths, n_weights), activation)
+        self.affine = nn.Linear(latent_dim, n_weights)
+        sizes = [latent_dim, *widths]
+        layers = hidden_layers(sizes, activation)
+        self.net = nn.Sequential(*layers, nn.Linear(sizes[-1], n_weights)) if widths else None
+        nn.init.orthogonal_(self.affine.weight)
+        with torch.no_grad():
+            for p in () if self.net is None else self.net[-1].parameters():
+                p.mul_(0.1)
 
     def forward(self, z: Tensor) -> Tensor:
         self.check(z)
-        return self.net(z)
+        return self.affine(z) if self.net is None else self.affine(z) + self.net(z)
 
     def extra_repr(self) -> str:
-        return f"latent_dim={self.latent_dim}, n_weights={self.n_weights}"
+        return f"law={self.law!r}"
 
 
 class SharedHypernetwork(Hypernetwork):
@@ -109,6 +133,7 @@ class SharedHypernetwork(Hypernetwork):
         widths: Widths of the hidden layers of a layer's net; several such: of each layer's.
         whole: Layers, from 0, with one code and all rows at once, in place of a code for each unit.
         activation: Makes an activation.
+        law: Of ``z``, ``"uniform"`` or ``"normal"``.
 
     Raises:
         TypeError: If the target is no `TargetNet`.
@@ -132,9 +157,10 @@ class SharedHypernetwork(Hypernetwork):
         widths: Sequence[int] | Sequence[Sequence[int]] = (100, 100),
         whole: Sequence[int] = (),
         activation: Callable[[], nn.Module] = leaky,
+        law: Law = "uniform",
     ) -> None:
         check.instance("target", target, TargetNet)
-        super().__init__(latent_dim, target.n_weights)
+        super().__init__(latent_dim, target.n_weights, law)
         n = len(target.layers)
         self.target, self.whole = target, check.counts("whole", whole, least=0, some=False)
         if any(i >= n for i in self.whole):
@@ -164,13 +190,13 @@ class SharedHypernetwork(Hypernetwork):
         return torch.cat([row.flatten(1) for row in rows], 1)
 
     def extra_repr(self) -> str:
-        return f"latent_dim={self.latent_dim}, whole={self.whole}"
+        return f"law={self.law!r}, latent_dim={self.latent_dim}, whole={self.whole}"
 
 
 def perceptron(sizes: tuple[int, ...], activation: Callable[[], nn.Module]) -> nn.Sequential:
     """Linear layers with an activation between; weights as He's rule has them, so that what comes out differs
     as much as what goes in, and biases 0."""
-    net = nn.Sequential(*hidden_layers(sizes[:-1], activation), nn.Linear(*sizes[-2:]))
+    net = nn.Sequential(*hidden_layers(sizes[:-1], activation), nn.Linear(sizes[-2], sizes[-1]))
     layers = [part for part in net if isinstance(part, nn.Linear)]
     for layer in layers:
         gain = 1 if layer is layers[-1] else 2
