@@ -81,7 +81,7 @@ class WeightEnergy(Net):
 
     def losses(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """The loss of each net on each datum, shape ``(B, N)``; arguments as `forward`."""
-        outputs = self.target(theta, x)
+        outputs = self.target(theta, x).to(theta.dtype)  # which is less under autocast
         y = self._fitting(y, x, outputs)
         if self.loss == "cross_entropy":
             return cross_entropy(outputs.flatten(0, 1), y.flatten(), reduction="none").view(y.shape)

@@ -41,6 +41,7 @@ from ebmlearn.methods import (
     SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
+    WeightSampler,
 )
 from ebmlearn.nets import (
     EBLVM,
@@ -50,7 +51,10 @@ from ebmlearn.nets import (
     JointConvEnergy,
     MLPEnergy,
     RealNVP,
+    ReLUTarget,
+    SharedHypernetwork,
     SymbolEnergy,
+    WeightEnergy,
 )
 from ebmlearn.objectives import (
     denoising_score_matching,
@@ -110,6 +114,8 @@ def cases() -> dict[str, Case]:
     critic = nn.Sequential(nn.Conv2d(1, 32, 3, padding=1), nn.Tanh(), nn.Conv2d(32, 1, 3, padding=1))
     fisher = FisherCritic(energy().requires_grad_(False), critic)
     classifier, labels = Classifier(SHAPE, 10), torch.arange(BATCH) % 10
+    target = ReLUTarget(SHAPE, 10, ((32, 5), (16, 5), 8))
+    nets = WeightSampler(SharedHypernetwork(target, N_LATENTS), WeightEnergy(target, lam=1e3), n_nets=8)
     return {
         "exact likelihood, grid of 99²": of_energy(
             ExactLikelihood(MLPEnergy(2, reference_std=2.0), Grid((-6, 6), n=99).log_z), shape=(2,)
@@ -177,6 +183,11 @@ def cases() -> dict[str, Case]:
         "classification": Case(
             Classification(classifier),
             lambda x: nn.functional.cross_entropy(classifier.logits(classifier(x)), labels),
+            labels=labels,
+        ),
+        "sampling the weights of 8 nets": Case(
+            nets,
+            lambda x: nets.energy_on((x, labels))(nets.hypernetwork(nets.hypernetwork.latent(8))).mean(),
             labels=labels,
         ),
         "Fisher critic": Case(fisher, lambda x: fisher.critic(x).mean()),
