@@ -186,8 +186,9 @@ class SharedHypernetwork(Hypernetwork):
         sizes = [c * d for c, d in zip(self.n_codes, self.code_dims, strict=True)]
         codes = self.extractor(z).split(sizes, 1)
         parts = zip(codes, self.code_dims, self.nets, self.target.layers, strict=True)
-        rows = [layer.std * net(code.unflatten(1, (-1, dim))) for code, dim, net, layer in parts]
-        return torch.cat([row.flatten(1) for row in rows], 1)
+        # all units of all nets are one batch to their layer's net
+        rows = [layer.std * net(code.reshape(-1, dim)) for code, dim, net, layer in parts]
+        return torch.cat([row.reshape(len(z), -1) for row in rows], 1)
 
     def extra_repr(self) -> str:
         return f"law={self.law!r}, latent_dim={self.latent_dim}, whole={self.whole}"

@@ -107,7 +107,7 @@ NETS = {
         (images,),
     ),
 }
-# the flow of another library has a test of its own; a function; nets without weights, which are parts of others
+# the flow of another library has a test of its own; a function; nets without weights, parts of others here
 NOT_HERE = {"ZukoFlow", "beside", "ReLUTarget", "ResNetTarget"}
 
 
