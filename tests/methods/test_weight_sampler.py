@@ -14,7 +14,6 @@ from methods import recorder
 
 import ebmlearn as el
 from ebmlearn.nets import MLPHypernetwork, ReLUTarget, SharedHypernetwork, WeightEnergy
-from ebmlearn.objectives import nearest_neighbour_entropy
 from ebmlearn.schedules import linear
 
 NO_DATA = {"data": torch.zeros(1, 1), "batch_size": 1, "progress": False}
@@ -190,18 +189,28 @@ def test_the_excess_of_energy_is_half_a_nat_for_each_dimension():
 
 
 @pytest.mark.slow
-def test_without_the_gauge_weights_grow_while_functions_differ_less_than_weights_do():
-    """The gauge is what keeps the entropy from the directions that the loss does not see."""
-    sizes = {}
-    for gauge in (True, False):
-        torch.manual_seed(0)
-        method = el.WeightSampler(
-            hypernetwork(), WeightEnergy(TARGET, lam=100.0), n_nets=8, gauge=gauge, lr=3e-2
-        )
-        el.fit(method, (X, Y), batch_size=24, steps=400, progress=False)
-        theta = method.sample(200)
-        raw = nearest_neighbour_entropy(theta, dim=5)
-        modulo = nearest_neighbour_entropy(TARGET.canonical(theta), dim=5)
-        sizes[gauge] = theta.square().mean().sqrt().item(), (raw - modulo).item()
-    assert abs(sizes[True][1]) < 1e-3 and sizes[False][1] > 2
-    assert sizes[False][0] > 2 * sizes[True][0]
+@pytest.mark.parametrize("gauge", [True, False])
+def test_a_minimum_needs_a_prior_with_the_gauge_or_without(gauge):
+    """The last layer is not bounded by the gauge: without a prior it runs away, with one it comes to rest."""
+    growth = {}
+    for prior_std in (None, 2.0):
+        energy = WeightEnergy(TARGET, lam=100.0, prior_std=prior_std)
+        method = el.WeightSampler(hypernetwork(), energy, n_nets=8, gauge=gauge, lr=1e-2)
+        sizes = []
+        for _ in range(2):
+            el.fit(method, (X, Y), batch_size=24, steps=250, progress=False)
+            sizes.append(TARGET.rows(TARGET.canonical(method.sample(200)))[-1].square().mean().sqrt())
+        growth[prior_std] = (sizes[1] / sizes[0]).item()
+    assert growth[None] > 2 and growth[2.0] < 1.5
+
+
+def test_the_gauge_leaves_nothing_to_the_scale_of_units():
+    """Nets that differ by nothing but scales are equal modulo the gauge, and far apart without it."""
+    method = el.WeightSampler(hypernetwork(), WeightEnergy(TARGET, lam=1.0))
+    theta = method.sample(1).expand(30, -1).clone()
+    first, last = TARGET.rows(theta)
+    scale = torch.linspace(0.1, 10, 30)[:, None]
+    other = torch.cat([(first * scale[..., None]).flatten(1), (last.clone()).flatten(1)], 1)
+    TARGET.rows(other)[1][..., :-1] /= scale[..., None]
+    torch.testing.assert_close(TARGET.canonical(other), theta, rtol=1e-4, atol=1e-5)
+    assert method.entropy(other) > method.entropy(TARGET.canonical(other)) + 20
