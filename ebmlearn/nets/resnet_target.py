@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, linear, max_pool2d, relu
+from torch.nn.functional import conv2d, linear, pad, relu
 
 from ebmlearn import check
-from ebmlearn.nets.target import Layer, TargetNet, unit_scale
+from ebmlearn.nets.target import Layer, TargetNet, maxima, unit_scale
 
 EPS = 1e-5
 
@@ -87,7 +87,7 @@ class ResNetTarget(TargetNet):
             variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)
             return (x - mean) * (variance + EPS).rsqrt()
 
-        x = max_pool2d(relu(normalised(x, 2)), 3, 2, padding=1)
+        x = maxima(pad(relu(normalised(x, 2)), (1, 1, 1, 1)), 3)
         for stage, blocks in enumerate(self.n_blocks):
             for block in range(blocks):
                 stride = 2 if stage and not block else 1

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, linear, max_pool2d, relu
+from torch.nn.functional import conv2d, linear, relu
 
 from ebmlearn import check
 from ebmlearn.architecture import Net
@@ -205,7 +205,7 @@ class ReLUTarget(TargetNet):
             weight, bias = row[:, :-1], row[:, -1]
             if layer.kernel:
                 kernels = weight.unflatten(1, (-1, layer.kernel, layer.kernel))
-                x = max_pool2d(relu(conv2d(x, kernels, bias, padding=layer.kernel // 2)), 2)
+                x = maxima(relu(conv2d(x, kernels, bias, padding=layer.kernel // 2)), 2)
             else:
                 x = linear(x.flatten(1), weight, bias)
                 x = x if layer is self.layers[-1] else relu(x)
@@ -224,6 +224,18 @@ class ReLUTarget(TargetNet):
         if self.softmax:
             rows[-1] = rows[-1] - rows[-1].mean(1, keepdim=True)
         return torch.cat([row.flatten(1) for row in rows], 1)
+
+
+def maxima(x: Tensor, size: int) -> Tensor:
+    """The maximum of each ``size x size`` pixels of images, 2 pixels apart in both directions. Its slope is
+    the same to the last bit each time on a GPU, too, which that of ``max_pool2d`` is not."""
+    for axis in (-2, -1):
+        n = (x.shape[axis] - size) // 2 + 1
+        found = x.narrow(axis, 0, 2 * n - 1)
+        for i in range(1, size):
+            found = torch.maximum(found, x.narrow(axis, i, 2 * n - 1))
+        x = found[..., ::2, :] if axis == -2 else found[..., ::2]
+    return x
 
 
 def unit_scale(rows: Tensor, layer: int) -> Tensor:

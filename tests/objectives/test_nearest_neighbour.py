@@ -1,7 +1,7 @@
 """The entropy by nearest neighbours: against known laws, its scaling, its slope, and rounding.
 
 Bugs that they are for, each tried and seen to fail: the sign; no factor ``dim``; all elements in place of
-``dim``; the ball of the other norm; no ``ψ(1)``, or ``log B`` for ``ψ(B)`` with 10 samples; distances by a
+``dim``; the ball of the other norm; no ``ψ(1)``, or ``log B`` for ``ψ(B)`` with 2 samples; distances by a
 product of matrices; a sample as its own neighbour, in the second chunk; a neighbour without a gradient; a
 slope that is NaN where two are equal.
 """
@@ -34,23 +34,12 @@ def test_a_gaussian_has_its_entropy(dim, norm):
     assert abs(z_of(found, dim * GAUSSIAN)) < 5
 
 
-@pytest.mark.parametrize("norm", [1, 2])
-def test_few_samples_of_a_uniform_law_on_a_circle_are_not_biased(norm):
-    """In one dimension without ends the density is the same in every ball, and the estimate is exact for any
-    number of samples, 10 here: on a line closed to a circle by its two neighbours at the ends."""
-    found = []
-    for seed in range(400):
-        x = torch.rand(10, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).sort().values
-        gaps = torch.cat([x.diff(), x[:1] + 1 - x[-1:]])
-        nearest = torch.minimum(gaps, gaps.roll(1))
-        # pairs so far apart that each finds its partner stand for the circle's distances
-        shift = 1e6 * torch.arange(10, dtype=torch.float64)
-        pairs = torch.stack([shift, shift + nearest], 1).reshape(-1, 1)
-        doubled = nearest_neighbour_entropy(pairs, norm=norm).item()
-        found.append(
-            doubled - torch.digamma(torch.tensor(20.0)).item() + torch.digamma(torch.tensor(10.0)).item()
-        )
-    assert abs(z_of(found, 0.0)) < 5
+@pytest.mark.parametrize(("norm", "volume"), [(1, 4 / 3), (2, 4 * math.pi / 3)])
+def test_two_samples_have_the_ball_between_them_and_one_nat(norm, volume):
+    """``ψ(2) - ψ(1) = 1``, where ``log 2`` would give 1.27."""
+    x = torch.tensor([[0.0, 0, 0], [1, 2, 2]], dtype=torch.float64)
+    distance = 5 if norm == 1 else 3
+    assert nearest_neighbour_entropy(x, norm=norm).item() == pytest.approx(math.log(volume * distance**3) + 1)
 
 
 @pytest.mark.parametrize("norm", [1, 2])
