@@ -15,7 +15,7 @@ from command import call
 from tiny_hub import hub, png, tiny_data  # noqa: F401 fixtures
 
 from ebmlearn import random
-from ebmlearn.commands import _nets, _train
+from ebmlearn.commands import _nets, _results, _train
 from ebmlearn.recipes import RECIPES
 from ebmlearn.train import load
 
@@ -63,6 +63,13 @@ def test_classes_are_those_of_the_data(out, fitted, tmp_path, capsys, fails):
 def test_evaluate_says_how_right_single_nets_are_and_all_together(out, capsys, monkeypatch):
     monkeypatch.setattr(_nets, "N_NETS", 7)
     monkeypatch.setattr(_nets, "AT_ONCE", 33)
+    seen = []
+
+    def spy(recipe, method, images, *rest, accuracies=_nets.accuracies):
+        seen.append(images.x)
+        return accuracies(recipe, method, images, *rest)
+
+    monkeypatch.setattr(_results, "accuracies", spy)
     assert call(*TRAIN, "--out", out) == 0
     capsys.readouterr()
     assert call("evaluate", out, "-n", "90", "--seed", "3") == 0
@@ -75,6 +82,7 @@ def test_evaluate_says_how_right_single_nets_are_and_all_together(out, capsys, m
         said = method.energy.predict(method.sample(7), test.x)
     single = (said.argmax(2) == test.y).double().mean(1)
     together = (said.mean(0).argmax(1) == test.y).double().mean().item()
+    assert torch.equal(seen[0], test.x)
     (result,) = json.loads((out / "evaluation.json").read_text())
     assert result["nets"] == 7 and result["n"] == 90
     assert result["accuracy"] == pytest.approx(single.mean().item(), abs=1e-6)

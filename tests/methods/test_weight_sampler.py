@@ -1,9 +1,9 @@
 """Sampling weights: the step, the Gibbs density that it reaches, the gauge.
 
-Bugs that they are for, each tried and seen to fail: the entropy's sign; its dimension that of all weights; no
-``λ``; the data of the first net for all; the entropy, or the energy, of weights whose gauge is not fixed; a
-gauge without a gradient; a scale without one; a prior at the weights before the gauge; samples of another
-gauge; an ensemble by logits.
+Bugs that they are for, each tried and seen to fail: the entropy's sign; its dimension that of all weights, or
+of ``z`` where that is more than canonical weights have; the data of the first net for all; data dealt out in
+turns; weights whose gauge is not fixed, in the entropy or in the energy; a gauge without a gradient; a scale
+without one; the energy of other weights than those of the entropy; an ensemble that is not a mean.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Hypernetworks: what is shared, and counted; the law of z; how the plain one begins.
 
 Bugs that they are for, each tried and seen to fail: codes of one unit given to another; codes of a net's unit
-mixed with another net's; the weights of a layer by another layer's net; no ``std``; a whole layer counted by
-its units; uniform latents from 0 to 1; the perceptron in place of its sum with the affine map.
+mixed with another net's; no ``std``; a whole layer counted by its units; uniform latents from 0 to 1; the
+perceptron in place of its sum with the affine map.
 """
 
 import math
