@@ -48,6 +48,7 @@ from ebmlearn.methods import (
     SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
+    WeightSampler,
 )
 from ebmlearn.objectives import ml_gap
 from ebmlearn.random import seed
@@ -111,6 +112,7 @@ __all__ = [
     "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
+    "WeightSampler",
     "adapt_step_size",
     "data",
     "diagnostics",

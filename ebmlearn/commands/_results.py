@@ -11,6 +11,7 @@ from torch import Tensor
 
 import ebmlearn
 from ebmlearn import random, runs
+from ebmlearn.commands._nets import accuracies
 from ebmlearn.commands._recipe import of_run
 from ebmlearn.data import Images, own
 from ebmlearn.data.images import spread
@@ -64,7 +65,8 @@ def evaluate(
     recipe: str | None = None,
 ) -> None:
     """Compare samples of a run with test images, and training images with the same. Where it has learned
-    classes: the accuracy on the test images. With outliers: how well it tells them from the test images.
+    classes: the accuracy on the test images. With outliers: how well it tells them from the test images. Of
+    a run that samples nets: the accuracy of each and of all together, and nothing else.
 
     Raises:
         ValueError: If there are fewer than ``n`` images, no test images, or other training images than then;
@@ -78,7 +80,15 @@ def evaluate(
     unlike = None if outliers is None else _outliers(made, method, outliers, about)
     known, unseen = _images(made, about, n, test)
     most = min(len(known.x), len(unseen.x))
-    n = n or min(most, 10_000)
+    n = n or min(len(unseen.x) if made.supervised else most, 10_000)
+    settings = {"step": step, "best": best, "n": n, "seed": seed, "data": data}
+    settings |= {"test": own.resolve(test)} if test else {}
+    if made.supervised:
+        with random.kept(seed):
+            nets = accuracies(made, method, unseen, n, test or data)
+        runs.write(path, [*results, {**settings, **nets, "session": runs.session(argv, None)}])
+        print(f"after step {step:,}; added to {path}")
+        return
     if n > most:
         raise ValueError(
             f"-n is {n}; there are {len(known.x)} training and {len(unseen.x)} test images of {data}"
@@ -106,8 +116,6 @@ def evaluate(
         unlike = unlike[spread(len(unlike), min(n, len(unlike)))]
         with random.kept(seed):
             more["outliers"] = {"data": own.resolve(outliers), **_told(made, method, unseen.x[:n], unlike)}
-    settings = {"step": step, "best": best, "n": n, "seed": seed, "data": data}
-    settings |= {"test": own.resolve(test)} if test else {}
     runs.write(path, [*results, {**settings, **found, **more, "session": runs.session(argv, None)}])
     print(f"against {n:,} test images of {test or data}; features: {found['model']['features']}")
     print(f"{'':16}{'Fréchet':>12}{'kernel':>12}")

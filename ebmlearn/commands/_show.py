@@ -81,6 +81,8 @@ def show(name: str, *, smoke: bool = False, settings: dict[str, Any], recipe: st
     if (labels := changed.labels) is not None:
         of = f" by {labels.attribute}" if labels.attribute else ""
         print(f"labels    {labels.per_class:,} of each class{of}, {labels.batch_size} in a batch")
+    if changed.supervised:
+        print("labels    the classes of all images")
     print(f"reported  {changed.expect or 'nothing that we know of'}{' (full size)' if smoke else ''}")
     if not smoke and (found_there := measured(stored(), found.label)) is not None:
         print(f"measured  {found_there.replace(chr(10), chr(10) + ' ' * 10)}")

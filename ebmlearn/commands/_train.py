@@ -4,6 +4,7 @@ import os
 import sys
 from dataclasses import asdict
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,10 @@ def train(
     # the other ranks find it decoded in the cache
     images = ranks.main_first(lambda: recipe.load(data, image=image_column, label=label_column))
     x, streams = images.x, recipe.streams(images, data)
-    n, least = criterion if criterion is not None else (64 if smoke else 1000), max(20, 16 * x.shape[1] + 1)
+    usual = 0 if recipe.sample is None else 64 if smoke else 1000
+    n, least = usual if criterion is None else criterion, max(20, 16 * x.shape[1] + 1)
+    if n and recipe.sample is None:
+        raise ValueError(f"--criterion is {n}, but this recipe makes no images to be compared; leave it out")
     if n and n < least:
         raise ValueError(f"--criterion is {n}; expected 0, for none, or at least {least} samples")
     random.seed(seed)
@@ -119,6 +123,8 @@ def train(
 
 def _labels(streams: Streams) -> dict[str, Any]:
     """What ``run.json`` says of the labels that are used: how many, and which."""
+    if streams.n_classes is not None and streams.labelled is None:
+        return {"classes": streams.n_classes, "labels_sha256": checksum(streams.data[1])}
     if streams.labelled is None:
         return {}
     return {
@@ -215,6 +221,7 @@ def _begin(path: Path, run: dict[str, Any], old: dict[str, Any] | None) -> None:
             print(f"note: other {' and '.join(changed)} than in the last session", file=sys.stderr)
     data, n, shape = run["options"]["data"], run["data"]["images"], tuple(run["data"]["shape"])
     few = f", {run['data']['labelled']:,} with labels" if "labelled" in run["data"] else ""
+    few = f", of {run['data']['classes']} classes" if "labels_sha256" in run["data"] else few
     print(
         f"{run['options']['recipe']}: {n:,} images {shape} of {data}{few}, {run['steps']:,} steps", flush=True
     )
@@ -241,6 +248,8 @@ class _Note:
 def _hooks(out: Path, recipe: Recipe, run: dict[str, Any], every: int) -> list[Hook]:
     """What rank 0 writes as training goes."""
     steps = run["steps"]
-    grids = runs.Grids(out / "samples", lambda m: recipe.images(m, GRID), every=every, last=steps)
-    hooks: list[Hook] = [runs.Trace(out / "trace.csv", every), grids]
+    hooks: list[Hook] = [runs.Trace(out / "trace.csv", every)]
+    if recipe.sample is not None:
+        draw = partial(recipe.images, n=GRID)
+        hooks.append(runs.Grids(out / "samples", draw, every=every, last=steps))
     return hooks if progress_enabled() else [*hooks, runs.Log(steps, recipe.batch_size, every=every)]

@@ -23,6 +23,7 @@ from ebmlearn.methods.symbol_vector import SymbolVectorCoupling
 from ebmlearn.methods.vae import VAE
 from ebmlearn.methods.vages import VaGES
 from ebmlearn.methods.variational_teaching import VariationalTeaching
+from ebmlearn.methods.weight_sampler import WeightSampler
 
 __all__ = [
     "NCE",
@@ -48,4 +49,5 @@ __all__ = [
     "SymbolVectorCoupling",
     "VaGES",
     "VariationalTeaching",
+    "WeightSampler",
 ]

@@ -14,6 +14,7 @@ from ebmlearn.nets.encoder import ConvEncoder
 from ebmlearn.nets.flow import Flow, RealNVP
 from ebmlearn.nets.generator import GaussianGenerator, Generator, MLPGenerator
 from ebmlearn.nets.glow import Glow
+from ebmlearn.nets.hypernetwork import Hypernetwork, MLPHypernetwork, SharedHypernetwork
 from ebmlearn.nets.joint import JointConvEnergy, JointMLPEnergy
 from ebmlearn.nets.ladder import LadderGenerator
 from ebmlearn.nets.lattice import LatticeCode
@@ -21,9 +22,12 @@ from ebmlearn.nets.linear import LinearEnergy
 from ebmlearn.nets.mlp import MLPEnergy
 from ebmlearn.nets.motion import BlockMotion
 from ebmlearn.nets.residual import ResidualFeatures
+from ebmlearn.nets.resnet_target import ResNetTarget
 from ebmlearn.nets.symbol import SymbolEnergy
 from ebmlearn.nets.tabular import TabularGenerator
+from ebmlearn.nets.target import ReLUTarget, TargetNet
 from ebmlearn.nets.text import TextGenerator
+from ebmlearn.nets.weight_energy import WeightEnergy
 from ebmlearn.nets.zuko import ZukoFlow
 
 __all__ = [
@@ -44,6 +48,7 @@ __all__ = [
     "GaussianGenerator",
     "Generator",
     "Glow",
+    "Hypernetwork",
     "JointConvEnergy",
     "JointMLPEnergy",
     "JointNet",
@@ -53,12 +58,18 @@ __all__ = [
     "LinearEnergy",
     "MLPEnergy",
     "MLPGenerator",
+    "MLPHypernetwork",
     "NonLocalEnergy",
+    "ReLUTarget",
     "RealNVP",
+    "ResNetTarget",
     "ResidualFeatures",
+    "SharedHypernetwork",
     "SymbolEnergy",
     "TabularGenerator",
+    "TargetNet",
     "TextGenerator",
+    "WeightEnergy",
     "ZukoFlow",
     "beside",
 ]

@@ -7,12 +7,14 @@ gradient at pairs of points, and `nce` takes ``log Z`` for one more parameter.
 For an energy with hidden variables `vaes` and `vages` make, from a posterior, an energy that objectives of
 slopes take in the place of the marginal one.
 
-Samples are constants: no gradient flows into them.
+Samples are constants: no gradient flows into them, but for `nearest_neighbour_entropy`, which is of samples
+alone and is there to move them.
 """
 
 from ebmlearn.objectives._contrastive import conditional_nce, importance_log_z, nce
 from ebmlearn.objectives._denoising import denoising_score_matching, multiscale_denoising
 from ebmlearn.objectives._likelihood import ml_gap
+from ebmlearn.objectives._nearest_neighbour import nearest_neighbour_entropy
 from ebmlearn.objectives._posterior import (
     posterior_fisher,
     variational_energy,
@@ -31,6 +33,7 @@ __all__ = [
     "ml_gap",
     "multiscale_denoising",
     "nce",
+    "nearest_neighbour_entropy",
     "posterior_fisher",
     "score_matching",
     "sliced_score_matching",

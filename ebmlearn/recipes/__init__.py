@@ -9,7 +9,8 @@ source beside it.
 ``--set lr_energy=1e-4 --set chain.n_steps=60``; in Python, `Recipe.with_settings` does. They are recorded in
 ``run.json``, and hold for whatever is done with the run. A run that goes on keeps them, but for learning
 rates, which may be given anew. A recipe that learns classes from a few labels has ``labels.per_class`` among
-them; with ``--data FOLDER`` the sub-folders are the classes.
+them; with ``--data FOLDER`` the sub-folders are the classes. One that samples classifiers learns from all
+labels, and ``evaluate`` says how often its nets are right.
 
 Nets are code: to have others, copy the recipe to a file of your own, and name it ``FILE.py:NAME`` in place of
 a name::
@@ -47,6 +48,7 @@ from ebmlearn.recipes.short_run import short_run
 from ebmlearn.recipes.short_run_inference import short_run_inference
 from ebmlearn.recipes.symbol_vector import symbol_vector
 from ebmlearn.recipes.variational_teaching import variational_teaching
+from ebmlearn.recipes.weight_sampler import weight_sampler
 
 # The name says the side of the images where a data set comes in several.
 _DATA = {"mnist": "mnist", "cifar10": "cifar10", "celeba64": "celeba"}
@@ -69,6 +71,7 @@ RECIPES: dict[str, Callable[..., Recipe]] = {
     **{f"bism-{name}": partial(score_matching_latent, "bism", data) for name, data in _DATA.items()},
     **{f"vages-{name}": partial(score_matching_latent, "vages", data) for name, data in _DATA.items()},
     **{f"bidvl-{name}": partial(bidvl, data) for name, data in _DATA.items()},
+    **{f"weight-sampler-{name}": partial(weight_sampler, name) for name in ("mnist", "cifar10")},
 }
 """Name to function ``recipe(*, smoke=False) -> Recipe``, in the order of the book."""
 

@@ -95,7 +95,8 @@ class Recipe:
             by position, settings by keyword, so that `Recipe.settings` can list them and
             `Recipe.with_settings` change them. With ``labels``, from the shape and the number of classes.
         sample: ``sample(method, n)`` gives ``n`` images of a trained method, shape ``(n, C, H, W)``,
-            nominally in [-1, 1]. It uses the averages of the weights where the method keeps some.
+            nominally in [-1, 1]. It uses the averages of the weights where the method keeps some. None: the
+            method makes no images.
         batch_size: Images in a batch, over all ranks.
         steps: Number of iterations.
         n: Use the first ``n`` images only; None: all.
@@ -103,6 +104,8 @@ class Recipe:
         pad: Pixels of background (-1) added at each side, as papers do to make 28 x 28 into 32 x 32.
         channels: Of images of one's own, where ``data`` names such; None: those of the data set.
         labels: Of how many images the classes are learned, and how; None: it learns from images alone.
+        supervised: It learns from all images with their classes, in batches ``(x, y)``; then ``setup`` takes
+            the number of classes after the shape, as with ``labels``, which there are none of.
         expect: What the paper reports for it, with its source; empty where we know of none.
         changes: Settings of the method that `Recipe.with_settings` has changed, by name.
 
@@ -124,7 +127,7 @@ class Recipe:
     source: str
     data: str
     setup: Callable[..., partial[Any]]
-    sample: Callable[[Any, int], Tensor]
+    sample: Callable[[Any, int], Tensor] | None
     batch_size: int
     steps: int
     n: int | None = None
@@ -132,6 +135,7 @@ class Recipe:
     pad: int = 0
     channels: int | None = None
     labels: Labels | None = None
+    supervised: bool = False
     expect: str = ""
     changes: Mapping[str, Any] = field(default_factory=dict)
 
@@ -190,7 +194,8 @@ class Recipe:
         return settings.change(setup, self.changes, [*_FIELDS, *self._of_labels()])
 
     def _setup(self, shape: tuple[int, int, int], n_classes: int | None = None) -> partial[Any]:
-        setup = self.setup(shape, *([] if self.labels is None else [n_classes or self.labels.n_classes]))
+        usual = [10] if self.supervised else [] if self.labels is None else [self.labels.n_classes]
+        setup = self.setup(shape, *([n_classes] if usual and n_classes else usual))
         if not isinstance(setup, partial):
             kind = type(setup).__name__
             raise ValueError(
@@ -252,6 +257,10 @@ class Recipe:
             ValueError: If there are none, or several attributes and no word on which.
         """
         attribute = None if self.labels is None else self.labels.attribute
+        if self.supervised and y.ndim == 2:
+            raise ValueError(
+                f"each image of {data} has {len(y.T)} attributes; this recipe learns one class of each"
+            )
         if (y.ndim == 2) != (attribute is not None):
             kind = f"{len(y.T)} attributes" if y.ndim == 2 else "one class"
             advice = "one of them, such as Smiling" if y.ndim == 2 else "None"
@@ -269,8 +278,8 @@ class Recipe:
         return y, SOURCES[data].n_classes if data in SOURCES else int(y.max()) + 1
 
     def streams(self, images: Images, data: str | None = None) -> Streams:
-        """What `ebmlearn.train.fit` takes: the images; where it learns from labels, with a second stream
-        of some of them and their classes.
+        """What `ebmlearn.train.fit` takes: the images; if it is supervised, with their classes; where it
+        learns from some labels, with a second stream of some of them and their classes.
 
         Args:
             images: Of `Recipe.load`.
@@ -279,6 +288,9 @@ class Recipe:
         Raises:
             ValueError: If a class has too few images, or as `Recipe.classes`.
         """
+        if self.supervised:
+            y, n_classes = self.classes(images.y, data or self.data)
+            return Streams((images.x, y), self.batch_size, n_classes, None)
         if self.labels is None or not self.labels.per_class:
             return Streams(images.x, self.batch_size, None, None)
         data, labels = data or self.data, self.labels
@@ -315,8 +327,18 @@ class Recipe:
 
     @torch.no_grad()
     def images(self, method: Method, n: int, *, progress: bool = False) -> Tensor:
-        """``n`` images of a trained method, ``(n, C, H, W)``, made a batch at a time; on the CPU."""
+        """``n`` images of a trained method, ``(n, C, H, W)``, made a batch at a time; on the CPU.
+
+        Raises:
+            ValueError: If the method makes none.
+        """
+        if self.sample is None:
+            raise ValueError(
+                "this recipe samples the weights of nets, and there is no image of a net to draw: `python -m "
+                "ebmlearn evaluate RUN` says how right the nets are, in Python method.sample(n) draws them"
+            )
+        draw = self.sample
         sizes = [min(self.batch_size, n - start) for start in range(0, n, self.batch_size)]
         with evaluation_mode():
             bar = tqdm(sizes, leave=False, disable=not (progress and progress_enabled()))
-            return torch.cat([self.sample(method, size).float().cpu() for size in bar])
+            return torch.cat([draw(method, size).float().cpu() for size in bar])

@@ -37,7 +37,10 @@ def cost(name: str) -> dict:
     torch.manual_seed(0)
     recipe = RECIPES[name]()
     method = recipe.method(recipe.shape())
-    batch = x = torch.rand(BATCH, *recipe.shape()) * 2 - 1
+    n = recipe.batch_size if recipe.supervised else BATCH  # nets share a batch, and need all of it
+    batch = x = torch.rand(n, *recipe.shape()) * 2 - 1
+    if recipe.supervised:
+        batch = (x, torch.arange(n) % 10)
     if (labels := recipe.labels) is not None:
         few = x[: max(1, BATCH * labels.batch_size // recipe.batch_size)]
         batch = (x, (few, torch.arange(len(few))))
@@ -49,7 +52,7 @@ def cost(name: str) -> dict:
         "parameters": sum(p.numel() for p in {p for group in groups for p in group["params"]}),
         "batch_size": recipe.batch_size,
         "steps": recipe.steps,
-        "tflop_per_update": counter.total / BATCH * recipe.batch_size / 1e12,
+        "tflop_per_update": counter.total / n * recipe.batch_size / 1e12,
     }
 
 

@@ -43,6 +43,7 @@ from ebmlearn.methods import (
     SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
+    WeightSampler,
 )
 from ebmlearn.nets import (
     EBLVM,
@@ -54,7 +55,10 @@ from ebmlearn.nets import (
     LinearCode,
     MLPEnergy,
     RealNVP,
+    ReLUTarget,
+    SharedHypernetwork,
     SymbolEnergy,
+    WeightEnergy,
 )
 from ebmlearn.objectives import (
     denoising_score_matching,
@@ -115,6 +119,8 @@ def cases() -> dict[str, Case]:
     fisher = FisherCritic(energy().requires_grad_(False), critic)
     code, moved = LinearCode(SHAPE, 64), torch.rand(BATCH, *SHAPE) * 2 - 1
     classifier, labels = Classifier(SHAPE, 10), torch.arange(BATCH) % 10
+    target = ReLUTarget(SHAPE, 10, ((32, 5), (16, 5), 8))
+    nets = WeightSampler(SharedHypernetwork(target, N_LATENTS), WeightEnergy(target, lam=1e3), n_nets=8)
     return {
         "exact likelihood, grid of 99²": of_energy(
             ExactLikelihood(MLPEnergy(2, reference_std=2.0), Grid((-6, 6), n=99).log_z), shape=(2,)
@@ -193,6 +199,11 @@ def cases() -> dict[str, Case]:
             Classification(classifier),
             lambda x: nn.functional.cross_entropy(classifier.logits(classifier(x)), labels),
             beside=(labels,),
+        ),
+        "sampling the weights of 8 nets": Case(
+            nets,
+            lambda x: nets.energy_on((x, labels))(nets.hypernetwork(nets.hypernetwork.latent(8))).mean(),
+            labels=labels,
         ),
         "Fisher critic": Case(fisher, lambda x: fisher.critic(x).mean()),
         "VaGES": of_joint(

@@ -392,6 +392,11 @@ row(objectives.importance_log_z, {"energy": standard, "x": X, "log_q": torch.zer
 row(objectives.kernel_stein_discrepancy, {"energy": standard, "x": X}, says=ENERGY_SAYS |
     {"x: one": "1 samples", "x: empty": "0 samples", "x: all equal": "bandwidth"}, bandwidth=POSITIVE_OR_NONE,
     energy=SLOPES, x=POINTS | {"one": X[:1], "all equal": torch.zeros(8, 2)})
+row(objectives.nearest_neighbour_entropy, {"x": X, "dim": None, "norm": 2, "floor": 0.0},
+    says={"x: one": "B >= 2", "x: two equal": "rows 0 and 1 of x are equal"}, x=NO_TENSOR | NO_FLOATS |
+    NO_BATCH | {"one": X[:1], "nan": X * NAN, "inf": X / 0, "two equal": torch.cat([X[:1], X])},
+    dim=COUNT_OR_NONE | {"3 of 2": 3}, norm={"3": 3, "inf": INF, "None": None, "2.0": 2.0, "a string": "2"},
+    floor=NOT_NEGATIVE)
 BINARY = posteriors.BernoulliPosterior(nn.Linear(2, 3), 3)
 SMOOTH = posteriors.GaussianPosterior(nn.Linear(2, 6), 3)
 MODEL = nets.EBLVM(nets.MLPEnergy(2, (4,)), nets.MLPGenerator(3, (2,), (4,)))
@@ -754,6 +759,52 @@ row(nets.TextGenerator, {"x": TEXT, "z": X[:2]}, call=nets.TextGenerator(2, 3, 3
     x={"floats": TEXT.float(), "2 of 3": TEXT[:, :2], "beyond": TEXT + 2, "after the end": torch.tensor([[0,
     1, 0], [0, 0, 0]]), "a list": TEXT.tolist()}, z={"3 latents": V[:2], "None": None})
 
+RELU = {"event_shape": (2,), "n_outputs": 3, "hidden": (4,)}
+TARGET = nets.ReLUTarget(**RELU)
+THETA = TARGET.initial(5, torch.Generator().manual_seed(0))
+FIXED = {"2 of 27": X, "one": THETA[0], "an array": THETA.numpy(), "None": None}
+row((nets.ReLUTarget, nets.TargetNet), RELU, event_shape=SIZES, n_outputs=COUNT, hidden={"0": (0,), "1.5":
+    (1.5,), "a number": 3, "a string": "ab", "None": None, "a convolution of points": ((4, 3),), "three":
+    ((4, 3, 1),)}, softmax=NO_FLAG)
+row(nets.ReLUTarget, RELU | {"event_shape": (1, 4, 4)}, called="ReLUTarget of images", hidden={"even kernel":
+    ((4, 2),), "after a layer": (4, (4, 3)), "too deep": ((4, 3),) * 3})
+row(nets.TargetNet, {"theta": THETA, "x": X}, call=TARGET, called="TargetNet()", theta=FIXED, x={"of 3": V,
+    "one": X[0], "3 of 5 nets": x_of(3, 8, 2), "an array": X.numpy(), "None": None})
+row(nets.TargetNet, {"theta": THETA}, call=TARGET.canonical, called="TargetNet.canonical", theta=FIXED |
+    {"no scale": THETA * 0})
+row(nets.TargetNet, {"n": 2, "generator": None}, call=TARGET.initial, called="TargetNet.initial",
+    n=COUNT_FROM_0, generator=GENERATOR)
+row(nets.ResNetTarget, {"channels": 1, "size": 8, "n_outputs": 3, "width": 2, "n_blocks": (1,)},
+    channels=COUNT, size=COUNT | {"7": 7}, n_outputs=COUNT, width=COUNT, n_blocks=SIZES)
+LAWS = {"misspelt": "gaussian", "None": None}
+row((nets.MLPHypernetwork, nets.Hypernetwork), {"n_weights": 3, "latent_dim": 2}, n_weights=COUNT,
+    latent_dim=COUNT, widths=without(SIZES, "None"), activation=ACTIVATION, law=LAWS)
+row(nets.SharedHypernetwork, {"target": TARGET, "latent_dim": 2, "extractor": (4,), "code_dims": 2,
+    "widths": (4,)}, target=THING | {"a hypernetwork": nets.MLPHypernetwork(3, 2)}, latent_dim=COUNT,
+    extractor=without(SIZES, "None"), code_dims=COUNT | {"3 for 2 layers": (1, 2, 3), "0 of one": (2, 0)},
+    widths=without(SIZES, "None") | {"3 for 2 layers": ((4,), (4,), (4,))}, whole={"2 of 2": (2,), "-1":
+    (-1,), "a number": 1}, activation=ACTIVATION, law=LAWS)
+HYPER = nets.SharedHypernetwork(TARGET, 2, extractor=(4,), code_dims=2, widths=(4,))
+for _h in (HYPER, nets.MLPHypernetwork(3, 2)):
+    row(type(_h), {"z": X}, call=_h, called=f"{type(_h).__name__}()", z={"3 latents": V, "one": X[0],
+        "an array": X.numpy(), "None": None})
+row(nets.Hypernetwork, {"n": 2, "generator": None}, call=HYPER.latent, called="Hypernetwork.latent",
+    n=COUNT_FROM_0, generator=GENERATOR)
+CLASSES = torch.arange(8) % 3
+row(nets.WeightEnergy, {"target": TARGET, "lam": 1.0}, target=THING, loss={"misspelt": "cross entropy",
+    "None": None}, lam=NOT_NEGATIVE, prior_std=POSITIVE_OR_NONE)
+OF_NETS = nets.WeightEnergy(TARGET, lam=1.0)
+NO_CLASSES = {"floats": X[:, 0], "7 of 8": CLASSES[:7], "3": CLASSES + 1, "-1": CLASSES - 1, "one-hot":
+    torch.eye(8).long()[:, :3], "a list": CLASSES.tolist(), "None": None}
+row(nets.WeightEnergy, {"theta": THETA, "x": X, "y": CLASSES}, call=OF_NETS, called="WeightEnergy()",
+    theta=FIXED, x={"of 3": V, "None": None}, y=NO_CLASSES)
+row(nets.WeightEnergy, {"y": x_of(8, 3)}, call=lambda y: nets.WeightEnergy(TARGET, "squared", lam=1.0)(THETA,
+    X, y), called="WeightEnergy, squared", y={"of one output": X[:, 0], "classes": CLASSES, "7 of 8":
+    x_of(7, 3), "None": None})
+row(nets.WeightEnergy, {"x": X, "batch_size": 4, "generator": None}, call=lambda x, **k: OF_NETS.on(x,
+    CLASSES, **k)(THETA), called="WeightEnergy.on", x={"of 3": V, "None": None}, batch_size=COUNT_OR_NONE,
+    generator=GENERATOR)
+
 # figures: they are imported at first use, and drawn to nowhere
 
 
@@ -845,14 +896,24 @@ METHODS: dict[Any, tuple[dict[str, Any], dict[str, dict[str, Any]]]] = {el.Exact
     "motion": MOTION}, {"code": THING, "motion": THING | {"other blocks": nets.BlockMotion(3, 2, 2)},
     "motion_weight": NOT_NEGATIVE, "adjacency_weight": NOT_NEGATIVE, "isometry_weight": NOT_NEGATIVE,
     "balance_weight": NOT_NEGATIVE, "reconstruction_weight": NOT_NEGATIVE | {"of a lattice": 1.0},
-    "sigma": POSITIVE, "max_alpha": POSITIVE}), el.Classification:
-    ({"net": nets.Classifier((1, 8, 8), 3, width=4)}, {"net": THING})}
+    "sigma": POSITIVE, "max_alpha": POSITIVE}), el.WeightSampler: ({"hypernetwork": HYPER, "energy":
+    OF_NETS}, {"hypernetwork":
+    THING | {"of another net": nets.MLPHypernetwork(3, 2)}, "energy": {"None": None, "a number": 3.0},
+    "n_nets": COUNT | {"1": 1}, "gauge": NO_FLAG, "entropy_norm": {"3": 3, "None": None}, "entropy_dim":
+    {"0": 0, "1.5": 1.5, "28 of 27": 28}, "entropy_floor": POSITIVE}),
+    el.Classification: ({"net": nets.Classifier((1, 8, 8), 3, width=4)}, {"net": THING})}
 RATES = {"-1": -1.0, "nan": NAN, "a string": "fast", "None": None}
 for _method, (_good, _wrong) in METHODS.items():
     row(_method, _good, says=dict.fromkeys(_wrong, "."), **_wrong)
     for _rate in ("lr", "lr_energy", "lr_prior"):
         if _rate in inspect.signature(_method).parameters:
             row(_method, _good, called=f"{_method.__name__}, rate", says={_rate: "."}, **{_rate: RATES})
+
+
+row(el.WeightSampler, {"batch": (X, CLASSES)}, call=lambda batch: el.WeightSampler(HYPER, OF_NETS, n_nets=4)
+    .step(batch), called="WeightSampler.step", batch={"no labels": X, "7 of 8": (X[:7], CLASSES[:7])})
+row(el.WeightSampler, {"x": X, "n": 3}, call=el.WeightSampler(HYPER, OF_NETS).predict,
+    called="WeightSampler.predict", x={"of 3": V, "None": None}, n=COUNT)
 
 
 def boxed(batch: Any) -> Any:

@@ -34,6 +34,7 @@ from ebmlearn.methods import (
     SymbolVectorCoupling,
     VaGES,
     VariationalTeaching,
+    WeightSampler,
 )
 from ebmlearn.nets import (
     EBLVM,
@@ -53,9 +54,13 @@ from ebmlearn.nets import (
     LinearCode,
     MLPEnergy,
     MLPGenerator,
+    MLPHypernetwork,
     RealNVP,
+    ReLUTarget,
     ResidualFeatures,
+    SharedHypernetwork,
     SymbolEnergy,
+    WeightEnergy,
 )
 from ebmlearn.objectives import (
     conditional_nce,
@@ -455,6 +460,32 @@ METHODS = {
     "classification": Case(
         lambda: Classification(Classifier((1, 8, 8), 3, n_features=5, width=4)),
         (images(), torch.arange(32) % 3),
+    ),
+    "weight sampler": Case(
+        lambda: WeightSampler(
+            SharedHypernetwork(
+                target := ReLUTarget((1, 8, 8), 3, ((2, 3), 4)),
+                5,
+                extractor=(8,),
+                code_dims=3,
+                widths=(6,),
+                whole=(2,),
+            ),
+            WeightEnergy(target, lam=100.0),
+            n_nets=2,
+            entropy_norm=1,
+            lr=inverse(1e-3, 1),
+        ),
+        (images(), torch.arange(32) % 3),
+    ),
+    "weight sampler, regression": Case(
+        lambda: WeightSampler(
+            MLPHypernetwork(9, 9, (8,), law="normal"),
+            WeightEnergy(ReLUTarget((2,), 1, (2,), softmax=False), "squared", lam=10.0, prior_std=1.0),
+            n_nets=4,
+            gauge=False,
+        ),
+        (points(), points().sum(1)),
     ),
 }
 

@@ -14,6 +14,7 @@ from ebmlearn.recipes import RECIPES
 from ebmlearn.train import checkpoint
 
 QUICK = "latent-prior-mnist"  # one in the fast suite, all in the slow one
+NO_IMAGES = {name for name in RECIPES if name.startswith("weight-sampler")}  # their samples are nets
 ALL = [pytest.param(name, marks=[] if name == QUICK else pytest.mark.slow) for name in RECIPES]
 
 
@@ -27,8 +28,12 @@ def test_smoke_size_trains_and_resumes_bit_for_bit(name, tmp_path):
     whole, resumed = (checkpoint.load(tmp_path / r / "checkpoint-00000004.pt") for r in "ab")
     tensors = {k: v for k, v in whole["method"].items() if isinstance(v, torch.Tensor)}
     assert tensors and all(torch.equal(v, resumed["method"][k]) for k, v in tensors.items())
-    for file in ("trace.csv", "samples/00000002.png", "samples/00000004.png"):
+    pictures = [] if name in NO_IMAGES else ["samples/00000002.png", "samples/00000004.png"]
+    for file in ("trace.csv", *pictures):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+    assert (tmp_path / "a" / "samples").exists() == bool(pictures)
+    if not pictures:
+        return
     side = RECIPES[name](smoke=True).shape()[1]
     with Image.open(tmp_path / "a/samples/00000004.png") as picture:
         assert picture.size == (8 * (side + 1) + 1,) * 2  # 64 images with a border of one pixel
@@ -42,7 +47,7 @@ def test_a_smoke_run_is_short(name):
     assert sum(p.numel() for p in recipe.method(recipe.shape()).parameters()) < 200_000
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in NO_IMAGES])
 def test_drawing_samples_changes_nothing(name):
     """Weights, banks and modes stay as they are: a grid must not change training."""
     recipe = RECIPES[name](smoke=True)

@@ -20,6 +20,13 @@ x2, x4 = torch.randn(5, 2), torch.randn(5, 4)
 images, codes = torch.rand(5, 1, 8, 8) * 2 - 1, torch.randn(5, 3)
 leaky = partial(nn.LeakyReLU, 0.2)
 
+
+def target():
+    return nets.ReLUTarget((2,), 3, [4])
+
+
+theta = target().initial(5)
+
 # net, and what it is given
 NETS = {
     "MLPEnergy": (
@@ -81,12 +88,30 @@ NETS = {
         (x2,),
     ),
     "Gaussian": (lambda: energy.Gaussian(torch.ones(2), 2 * torch.eye(2)), (x2,)),
+    "MLPHypernetwork": (lambda: nets.MLPHypernetwork(9, 3, (8,), activation=leaky, law="normal"), (codes,)),
+    "SharedHypernetwork": (
+        lambda: nets.SharedHypernetwork(
+            target(), 3, extractor=[4], code_dims=[2, 3], widths=[[4], []], whole=[1]
+        ),
+        (codes,),
+    ),
+    "SharedHypernetwork, of a ResNet": (
+        lambda: nets.SharedHypernetwork(
+            nets.ResNetTarget(1, 8, 3, width=2, n_blocks=[1]), 3, extractor=(), code_dims=2, widths=(4,)
+        ),
+        (codes,),
+    ),
+    "WeightEnergy": (
+        lambda: nets.WeightEnergy(target(), lam=3.0, prior_std=2.0),
+        (theta, x2, torch.arange(5) % 3),
+    ),
     "GaussianPosterior": (
         lambda: posteriors.GaussianPosterior(nets.ConvEncoder(1, 8, 6, (4, 4)), 3).net,
         (images,),
     ),
 }
-NOT_HERE = {"ZukoFlow", "beside"}  # the flow of another library has a test of its own; a function
+# the flow of another library has a test of its own; a function; nets without weights, parts of others here
+NOT_HERE = {"ZukoFlow", "beside", "ReLUTarget", "ResNetTarget"}
 
 
 def store(folder, net, /, **changes):
@@ -139,6 +164,7 @@ ROLES = (
     "critic",
     "code",
     "motion",
+    "hypernetwork",
 )
 # plain modules of torch, or made of one
 OWN = {
