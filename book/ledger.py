@@ -18,7 +18,13 @@ from typing import Any
 
 import pybtex.database
 
-from ebmlearn.evaluate.claims import HERE, VERDICTS, Claims, Measured, table
+from ebmlearn.evaluate.claims import (
+    HERE,
+    VERDICTS,
+    Claims,
+    Measured,
+    table,
+)
 
 BOOK = pathlib.Path(__file__).resolve().parent
 OWN = "23_ledger"
@@ -28,8 +34,6 @@ MARKDOWN = "text/markdown"
 SHAKE = "shake.json"
 # what `Claims.show` writes first
 HEAD = table([]).splitlines()[0]
-# `ledger` of a notebook's text that is replaced by a number of its rows
-COUNTS = "rows", "papers", "chapters", "shaken", "not shaken", "firm"
 
 
 class LedgerError(ValueError):
@@ -106,7 +110,7 @@ def read(
 
 
 def chapter(path: pathlib.Path) -> tuple[list[Row], list[str]]:
-    """The rows of a chapter, and what is wrong with how they are stored."""
+    """A chapter's rows, and what is wrong with how they are stored."""
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     text = "\n".join("".join(cell["source"]) for cell in cells)
     title = re.search(r"^# (.*)$", text, re.M)
@@ -130,7 +134,9 @@ def chapter(path: pathlib.Path) -> tuple[list[Row], list[str]]:
                 )
             for row in said:
                 at = len(rows) + 1
-                rows.append(Row(name, title[1] if title else name, i, at, row))
+                rows.append(
+                    Row(name, title[1] if title else name, i, at, row)
+                )
     if not rows and not faults:
         faults.append(f"{name}: no row of claims")
     return rows, faults
@@ -262,10 +268,14 @@ def needed(row: Row) -> int:
 @functools.cache
 def sources(book: pathlib.Path = BOOK) -> dict[str, Any]:
     """The bibliography, by key and by arXiv identifier."""
-    entries = pybtex.database.parse_file(str(book / "references.bib")).entries
+    entries = pybtex.database.parse_file(
+        str(book / "references.bib")
+    ).entries
     found = dict(entries.items())
     for entry in entries.values():
-        told = f"{entry.fields.get('note', '')} {entry.fields.get('url', '')}"
+        told = (
+            f"{entry.fields.get('note', '')} {entry.fields.get('url', '')}"
+        )
         arxiv = re.search(r"\d{4}\.\d{4,5}", told)
         name = entry.fields.get("eprint") or (arxiv[0] if arxiv else None)
         if name:
@@ -319,9 +329,11 @@ def count(rows: list[Row], what: str) -> int:
     """A number that the text of the chapter has.
 
     Args:
-        what: A verdict; or one of `COUNTS`: rows, papers that claim
-            something, chapters, tested rows with and without a record of
-            `make shake`, and "firm" ones, which held in all its pairs.
+        what: A verdict; rows; papers that claim something; chapters;
+            tested rows; those with and without a record of `make shake`;
+            "firm" ones, which held in all its pairs; "single" ones, of whose
+            bounded numbers none has several values; and "on average",
+            where a bound is one of a mean.
 
     Raises:
         LedgerError: If there is no such number.
@@ -332,9 +344,17 @@ def count(rows: list[Row], what: str) -> int:
         "rows": len(rows),
         "papers": len({r.said["paper"] for r in rows} - {*NO_PAPER}),
         "chapters": len({r.chapter for r in rows}),
+        "tested": len(tested),
         "shaken": len(shaken),
         "not shaken": len(tested) - len(shaken),
         "firm": sum(held == of for held, of in shaken),
+        "single": sum(
+            all(len(m["values"]) == 1 for m in bounded(r)) for r in tested
+        ),
+        "on average": sum(
+            any(m["holds_for"] == "mean" for m in bounded(r))
+            for r in tested
+        ),
         **by_verdict(rows),
     }
     if what not in numbers:
@@ -342,3 +362,8 @@ def count(rows: list[Row], what: str) -> int:
             f"no number {what!r}; there are {', '.join(numbers)}"
         )
     return numbers[what]
+
+
+def bounded(row: Row) -> list[dict[str, Any]]:
+    """The numbers of a row that have a bound."""
+    return [m for m in row.said["measured"] if m["must_be"]]

@@ -13,7 +13,7 @@ from ledger import Row
 LETTERS = dict(zip(VERDICTS, "HSPFN", strict=True))
 MEANING = {
     "holds": "as it is said, in all that we tried",
-    "holds at this scale": "in our small setting; the paper speaks of more",
+    "holds at this scale": "in our small setting; the paper means larger ones",
     "holds in part": "with the condition that the note names",
     "fails": "our test shows the contrary of what is said",
     "not tested": "the row says why",

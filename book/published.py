@@ -56,19 +56,20 @@ def ladder(stored: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def ours(record: dict[str, Any]) -> list[tuple[str, float]]:
-    """Fréchet distances on CIFAR-10 that a stored GPU run has measured.
+    """FIDs on CIFAR-10 that a stored GPU run has measured.
 
     Args:
         record: The file of ``make gpu``, read; empty where there is none.
 
     Returns:
-        Names of recipes and their distances, with their own features:
-        another scale than that of the papers.
+        Names of recipes and their distances. Those by other features than
+        Inception's are left out: they are on another scale.
     """
     found = []
     for name, part in record.get("parts", {}).items():
         for row in part.get("rows", []):
-            if "cifar10" in name and "model" in row:
-                distance = row["model"]["frechet"]
-                found.append((name.removeprefix("train "), distance))
+            judged = row.get("model", {})
+            if "cifar10" in name and judged.get("features") == "Inception":
+                recipe = name.removeprefix("train ")
+                found.append((recipe, judged["frechet"]))
     return found

@@ -102,7 +102,9 @@ def claims(made):
 
 
 def script(app, page, template, context, doctree):
-    if doctree is not None and app.env.metadata.get(page, {}).get("ledger"):
+    if doctree is not None and app.env.metadata.get(page, {}).get(
+        "ledger"
+    ):
         app.add_js_file(SCRIPT)
 
 
