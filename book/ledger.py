@@ -331,9 +331,9 @@ def count(rows: list[Row], what: str) -> int:
     Args:
         what: A verdict; rows; papers that claim something; chapters;
             tested rows; those with and without a record of `make shake`;
-            "firm" ones, which held in all its pairs; "single" ones, of whose
-            bounded numbers none has several values; and "on average",
-            where a bound is one of a mean.
+            "firm" ones, which held in all its pairs; "single" ones, of
+            whose bounded numbers none has several values; and "on
+            average", where a bound is one of a mean.
 
     Raises:
         LedgerError: If there is no such number.

@@ -12,9 +12,9 @@ from ledger import Row
 
 LETTERS = dict(zip(VERDICTS, "HSPFN", strict=True))
 MEANING = {
-    "holds": "as it is said, in all that we tried",
-    "holds at this scale": "in our small setting; the paper means larger ones",
-    "holds in part": "with the condition that the note names",
+    "holds": "found true as it is said, in all that we tried",
+    "holds at this scale": "found true in a small setting; it means more",
+    "holds in part": "found true under the condition that the note names",
     "fails": "our test shows the contrary of what is said",
     "not tested": "the row says why",
 }
@@ -86,7 +86,7 @@ def as_markdown(made: Table) -> str:
 def verdicts(rows: list[Row]) -> Table:
     found = ledger.by_verdict(rows).items()
     return Table(
-        ("Verdict", "Rows", "It means that the claim was found true"),
+        ("Verdict", "Rows", "What it says"),
         [(v, str(n), MEANING[v]) for v, n in found],
     )
 
@@ -224,7 +224,7 @@ def entry(row: Row, address: Address) -> str:
     numbers = "".join(
         f"<li>{escape(m['shown'])}"
         + (
-            f' <span class="must">must be {escape(m["must_be"])}</span>'
+            f'; <span class="must">must be {escape(m["must_be"])}</span>'
             if m["must_be"]
             else ""
         )

@@ -30,7 +30,7 @@ def rows(env):
     """The rows of all chapters, read once in a build."""
     if not hasattr(env, "ledger_rows"):
         try:
-            env.ledger_rows = ledger.read()
+            env.ledger_rows = ledger.read(pathlib.Path(env.srcdir, "book"))
         except (ledger.LedgerError, ValueError) as error:
             raise ExtensionError(str(error)) from error
     return env.ledger_rows
@@ -75,8 +75,11 @@ def fill(app, doctree, docname):
 
 def anchors(app, doctree):
     """Name the rows of a chapter's tables of claims."""
-    name = pathlib.PurePath(app.env.docname).name
-    those = [r for r in rows(app.env) if r.chapter == name]
+    path = pathlib.Path(app.srcdir, f"{app.env.docname}.ipynb")
+    if not path.exists():
+        return
+    # what is wrong with them is said by the page of the ledger
+    those, _ = ledger.chapter(path)
     found = [
         line
         for cell in doctree.findall(nodes.container)
@@ -86,7 +89,7 @@ def anchors(app, doctree):
     ]
     if len(found) != len(those):
         raise ExtensionError(
-            f"{name}: {len(found)} rows of claims on the page,"
+            f"{path.stem}: {len(found)} rows of claims on the page,"
             f" {len(those)} in the ledger"
         )
     for line, row in zip(found, those, strict=True):
@@ -121,5 +124,6 @@ def setup(app):
     app.connect("env-before-read-docs", forget)
     app.connect("doctree-read", anchors)
     app.connect("doctree-resolved", fill)
-    app.connect("html-page-context", script)
+    # before book_pages copies the list of scripts
+    app.connect("html-page-context", script, priority=400)
     return {"parallel_read_safe": True}
