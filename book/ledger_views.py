@@ -15,7 +15,7 @@ MEANING = {
     "holds": "found true as it is said, in all that we tried",
     "holds at this scale": "found true in a small setting; it means more",
     "holds in part": "found true under the condition that the note names",
-    "fails": "our test shows the contrary of what is said",
+    "fails": "our test did not find it, or found the contrary",
     "not tested": "the row says why",
 }
 # the page of a chapter -> its address, seen from that of the ledger
