@@ -1,5 +1,5 @@
 /* The filters of the ledger. Without this script its whole table shows. */
-(() => {
+document.addEventListener("DOMContentLoaded", () => {
   const form = document.querySelector("form.ledger-filter");
   const table = document.querySelector("table.ledger-rows");
   if (!form || !table) return;
@@ -26,4 +26,4 @@
   });
   form.hidden = false;
   show();
-})();
+});
