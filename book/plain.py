@@ -19,6 +19,9 @@ import nbformat
 import pybtex.database
 import pybtex.plugin
 
+import ledger
+import ledger_views
+
 BOOK = pathlib.Path(__file__).resolve().parent
 # a directive with a fence of backticks or colons, which ends it
 DIRECTIVE = re.compile(
@@ -167,6 +170,8 @@ class Plain:
             return f"{head}**.**\n\n{self(body)}"
         if name in ("note", "warning", "tip", "important"):
             return f"**{name.capitalize()}.** {self(body)}"
+        if name == "ledger":
+            return ledger_views.markdown(title, ledger.read())
         if name == "bibliography":
             return "{bibliography}"  # known once the whole text is read
         raise ValueError(
@@ -188,6 +193,8 @@ class Plain:
         target = parts["target"] if parts else text
         if name == "term":
             return words or target
+        if name == "ledger":
+            return f"{ledger.count(ledger.read(), target):,}"
         if name.startswith("cite"):
             return self.citation(name, target)
         if name.startswith("py:"):

@@ -107,6 +107,12 @@ def growth(s: float, K: int) -> float:
     return (rho ** (2 * K) + s**2 * sum(rho ** (2 * j) for j in range(K))) / (1 - rho**K)
 
 
+def largest_of(k: int) -> float:
+    """The mean of the largest of k standard normal numbers, by draws of their quantiles."""
+    u = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    return torch.special.ndtri(u ** (1 / k)).mean().item()
+
+
 def cost(a: float) -> float:
     return 0.5 * (a - 1 - math.log(a))
 
@@ -543,6 +549,34 @@ CASES: dict[str, Case] = {
                 "vary twice as much",
             ),
             (lambda lam, n: (2.5 * lam.sum() + 0.5 * len(lam) * lam.sum()) / n, "right in part"),
+        ],
+    ),
+    "ex-23-range": Case(
+        lambda: defined("ex-23-range", "outside"),
+        [
+            (lambda n: 1 / (n + 1), "that is one side"),
+            (lambda n: 2 / n, "how many are there with it"),
+            (lambda n: (n - 1) / (n + 1), "the probability to be inside"),
+            (lambda n: 2 ** (1 - n), "the median of the law"),
+        ],
+    ),
+    "ex-23-pairs": Case(
+        lambda: printed("ex-23-pairs", r"8 of 8: ([0-9.]+)", r"7 of 8: ([0-9.]+)"),
+        [
+            ((0.9936, 0.529), "8 of 8: the probability of eight successes is to be small"),
+            ((0.6306, 0.529), "8 of 8: that is for a bound on both sides"),
+            ((0.3123, 0.529), "8 of 8: that is the probability to fail"),
+            ((0.6877, 0.875), "7 of 8: that is the estimate"),
+            ((0.6877, 0.4843), "7 of 8: one failure at most"),
+        ],
+    ),
+    "ex-23-best": Case(
+        lambda: defined("ex-23-best", "best", torch=torch),
+        [
+            (lambda k: sqrt(2 * math.log(k)), "an upper bound"),
+            (lambda k: torch.special.ndtri(torch.tensor(k / (k + 1.0))), "a quantile is no mean"),
+            (lambda k: -largest_of(k), "the sign is reversed"),
+            (lambda k: largest_of(k) / k, "any of the k"),
         ],
     ),
     "ex-24-destroyed": Case(
