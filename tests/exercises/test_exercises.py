@@ -113,6 +113,13 @@ def largest_of(k: int) -> float:
     return torch.special.ndtri(u ** (1 / k)).mean().item()
 
 
+def filled(W, b, tau, x, seen, of_all=False):
+    """The mean of all pixels given those seen; with ``of_all`` by the precision of all."""
+    known, rows = W[seen], W if of_all else W[seen]
+    precision = torch.eye(W.shape[1]).to(W) + rows.T @ rows / tau**2
+    return b + W @ torch.linalg.solve(precision, known.T @ (x - b)[seen] / tau**2)
+
+
 def cost(a: float) -> float:
     return 0.5 * (a - 1 - math.log(a))
 
@@ -157,6 +164,25 @@ CASES: dict[str, Case] = {
             (lambda d, r: (sqrt(2 * r**2 - 1) / r**2) ** -d, "it is upside down"),
             (lambda d, r: sqrt(2 * r**2 - 1) / r**2, "right for one dimension"),
             (lambda d, r: r ** (-d), "ratio of the peaks"),
+        ],
+    ),
+    "ex-02-rate": Case(
+        lambda: lambda s, T: s * sqrt(2 * T),
+        [
+            (lambda s, T: s * sqrt(T), "along one axis"),
+            (lambda s, T: s * T * sqrt(2), "some cancel"),
+            (lambda s, T: 2 * s**2 * T, "is a root missing"),
+            (lambda s, T: s * sqrt(2), "a place that is wrong is clean|A place that is wrong is clean"),
+        ],
+    ),
+    "ex-02-missing": Case(
+        lambda: defined("ex-02-missing", "fill", torch=torch),
+        [
+            (lambda W, b, tau, x, seen: filled(W, b, tau, x, torch.ones_like(seen)), "not seen take part"),
+            (lambda W, b, tau, x, seen: filled(W, b, tau, x, seen, of_all=True), "that of all pixels"),
+            (lambda W, b, tau, x, seen: filled(W, b, tau, x, seen) - b, "missing in the end"),
+            (lambda W, b, tau, x, seen: filled(W, b, 1e4 * tau, 1e4 * (x - b) + b, seen), "no slip"),
+            (lambda W, b, tau, x, seen: torch.zeros(2), r"has shape \(2,\)"),
         ],
     ),
     "ex-03-step": Case(
