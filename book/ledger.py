@@ -333,7 +333,8 @@ def count(rows: list[Row], what: str) -> int:
             tested rows; those with and without a record of `make shake`;
             "firm" ones, which held in all its pairs; "single" ones, of
             whose bounded numbers none has several values; and "on
-            average", where a bound is one of a mean.
+            average", where a bound is one of a mean; and "bare" ones,
+            which hold without a note.
 
     Raises:
         LedgerError: If there is no such number.
@@ -345,6 +346,10 @@ def count(rows: list[Row], what: str) -> int:
         "papers": len({r.said["paper"] for r in rows} - {*NO_PAPER}),
         "chapters": len({r.chapter for r in rows}),
         "tested": len(tested),
+        "bare": sum(
+            (r.said["verdict"], r.said["note"]) == ("holds", "")
+            for r in rows
+        ),
         "shaken": len(shaken),
         "not shaken": len(tested) - len(shaken),
         "firm": sum(held == of for held, of in shaken),
