@@ -71,7 +71,7 @@ def refers_back(chapter: int) -> list[int]:
     anchors = {re.search(r"^\((chapter-[\w-]+)\)=", t, re.M)[1]: n for n, t in TEXT.items()}
     found = {anchors[a] for a in re.findall(r"<(chapter-[\w-]+)>", text)}
     found |= {int(n) for n in re.findall(r"`[^`]*\b(?:eq|fig|thm|ex)-(\d\d)-", text)}
-    words = re.findall(r"[Cc]hapters? (\d+(?:(?:, | and | or | to )\d+)*)", text)
+    words = re.findall(r"[Cc]hapters? (\d+(?:(?:, | and | or | to )\d+(?!,?\d))*)", text)
     found |= {int(n) for several in words for n in re.findall(r"\d+", several)}
     return sorted(n for n in found if n in TEXT and n < chapter)
 
