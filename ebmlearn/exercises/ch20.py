@@ -12,7 +12,10 @@ def copies(answer: Any) -> None:
     """a function of m, the number of hidden units: how many vectors of weights have one function."""
     wrong = [
         (lambda m: 2.0**m, "those are the signs; the units have an order, too"),
-        (lambda m: float(math.factorial(m)), "those are the orders; a unit can also change the signs around it"),
+        (
+            lambda m: float(math.factorial(m)),
+            "those are the orders; a unit can also change the signs around it",
+        ),
         (lambda m: 2.0 * math.factorial(m), "each unit has a sign of its own"),
     ]
     compare_function(answer, lambda m: 2.0**m * math.factorial(m), [(2,), (3,), (6,)], wrong=wrong)
@@ -43,6 +46,4 @@ def ball(answer: Any) -> None:
         (lambda k: -math.lgamma(k + 1), "that is one corner of it; how many are there?"),
         (lambda k: 2.0**k / math.gamma(k + 1), "that is the volume; its logarithm is asked for"),
     ]
-    compare_function(
-        answer, lambda k: k * math.log(2) - math.lgamma(k + 1), [(3,), (5,), (10,)], wrong=wrong
-    )
+    compare_function(answer, lambda k: k * math.log(2) - math.lgamma(k + 1), [(3,), (5,), (10,)], wrong=wrong)
