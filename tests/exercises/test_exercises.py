@@ -549,6 +549,31 @@ CASES: dict[str, Case] = {
             (2 * math.log(2) - 0.75, "there is one latent"),
         ],
     ),
+    "ex-20-copies": Case(
+        lambda: defined("ex-20-copies", "copies", math=math),
+        [
+            (lambda m: 2**m, "the units have an order"),
+            (lambda m: math.factorial(m), "change the signs"),
+            (lambda m: 2 * math.factorial(m), "a sign of its own"),
+        ],
+    ),
+    "ex-20-warm": Case(
+        lambda: defined("ex-20-warm", "warmth"),
+        [
+            (lambda d, delta: 1 / delta, "each direction adds"),
+            (lambda d, delta: d / delta, "a factor of two too large"),
+            (lambda d, delta: 2 * delta / d, "the temperature itself"),
+        ],
+    ),
+    "ex-20-ball": Case(
+        lambda: defined("ex-20-ball", "log_volume", math=math),
+        [
+            (lambda k: k / 2 * math.log(math.pi) - math.lgamma(k / 2 + 1), "Euclidean"),
+            (lambda k: k * math.log(2), "a cube"),
+            (lambda k: -math.lgamma(k + 1), "one corner"),
+            (lambda k: 2**k / math.factorial(k), "its logarithm"),
+        ],
+    ),
     "ex-22-nat": Case(
         lambda: printed("ex-22-nat", r"bfloat16 to ([0-9,]+)", r"float16  to ([0-9,]+)"),
         [
