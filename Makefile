@@ -69,7 +69,7 @@ pairs: .venv/.ready ## does each notebook hold the text and code of its .md, and
 	$(BIN)/python book/notebooks.py check
 
 pages: .venv/.ready ## look at every page of the built book in a browser, where one is installed
-	$(PYTEST) tests/book/test_pages.py tests/book/test_ledger_page.py tests/book/test_pdf.py -q -rs -n 2 --dist load
+	$(PYTEST) tests/book/test_pages.py tests/book/test_pdf.py -q -rs -n 2 --dist load
 
 nbval: .venv/.ready ## run every chapter and compare with the stored outputs
 	$(THREADS) $(PYTEST) -q --nbval book/ $(PAIR)

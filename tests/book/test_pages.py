@@ -2,6 +2,8 @@
 
 `make pages` runs it after `make book`. It needs Chromium on the system, and says so where there is none. What
 turns it red is planted below: a formula or a box too wide, a dollar sign, small print, an error, a request.
+The ledger's filters are used; red were rows of a filtered chapter left shown, the form without a script,
+anchors one off.
 """
 
 import contextlib
@@ -9,6 +11,7 @@ import re
 import shutil
 from pathlib import Path
 
+import ledger
 import plain
 import pytest
 
@@ -167,3 +170,69 @@ def test_a_planted_error_or_request_is_heard(script, heard, browser):
         tab.evaluate(script)
         tab.wait_for_timeout(200)
     assert heard in found
+
+
+# the ledger: its filters, the page without a script, where its links lead
+
+LEDGER = HTML / "book" / f"{ledger.OWN}.html"
+ROWS = ledger.read()
+
+
+def visible(tab) -> list[str]:
+    return tab.eval_on_selector_all(
+        "table.ledger-rows tr[data-verdict]",
+        "rows => rows.filter(row => row.checkVisibility()).map(row => row.id)",
+    )
+
+
+def ids(rows: list[ledger.Row]) -> list[str]:
+    return [f"ledger-{row.number}-{row.index}" for row in rows]
+
+
+def test_filters_show_what_they_say_and_a_link_shows_all_again(browser):
+    tab = browser.new_page()
+    tab.goto(LEDGER.as_uri())
+    assert visible(tab) == ids(ROWS)
+    tab.select_option("select[name=verdict]", "fails")
+    fails = [row for row in ROWS if row.said["verdict"] == "fails"]
+    assert visible(tab) == ids(fails)
+    assert tab.inner_text("form.ledger-filter output") == f"{len(fails)} of {len(ROWS)} rows"
+    chapter = fails[0].chapter
+    tab.select_option("select[name=chapter]", chapter)
+    assert visible(tab) == ids([row for row in fails if row.chapter == chapter])
+    heads = "table.ledger-rows tbody:not([hidden])"
+    assert tab.eval_on_selector_all(heads, "groups => groups.map(g => g.dataset.chapter)") == [chapter]
+    tab.select_option("select[name=verdict]", "")
+    tab.select_option("select[name=chapter]", "")
+    paper = ROWS[-1].said["paper"]
+    tab.select_option("select[name=paper]", paper)
+    assert visible(tab) == ids([row for row in ROWS if row.said["paper"] == paper])
+    hidden = next(row for row in ROWS if row.said["paper"] != paper)
+    tab.click(f"a.square[href='#{ids([hidden])[0]}']")
+    tab.wait_for_timeout(100)
+    assert visible(tab) == ids(ROWS)
+    tab.select_option("select[name=verdict]", "holds")
+    tab.click("form.ledger-filter button")
+    tab.wait_for_timeout(100)
+    assert visible(tab) == ids(ROWS)
+    tab.close()
+
+
+def test_without_a_script_the_whole_table_shows_and_no_filter(browser):
+    context = browser.new_context(java_script_enabled=False)
+    tab = context.new_page()
+    tab.goto(LEDGER.as_uri())
+    assert tab.locator("table.ledger-rows tr[data-verdict]:visible").count() == len(ROWS)
+    assert tab.locator("form.ledger-filter:visible").count() == 0
+    context.close()
+
+
+@pytest.mark.skipif(not PAGES, reason="no book in _build/html: run `make book` first")
+def test_every_link_of_the_ledger_leads_to_its_row():
+    links = re.findall(r'href="(\w+\.html)#(claim-[\d-]+)"', LEDGER.read_text(encoding="utf-8"))
+    assert links == [(f"{row.chapter}.html", row.anchor) for row in ROWS]
+    pages = {name: (LEDGER.parent / name).read_text(encoding="utf-8") for name, _ in links}
+    for row, (name, anchor) in zip(ROWS, links, strict=True):
+        (line,) = re.findall(rf'<tr[^>]* id="{anchor}">(.*?)</tr>', pages[name], re.S)
+        text = re.sub(r"\W", "", re.sub(r"<[^>]*>|&\w+;", "", line))
+        assert text.startswith(re.sub(r"\W", "", row.said["claim"])[:25]), (anchor, text[:80])
