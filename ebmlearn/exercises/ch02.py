@@ -22,7 +22,10 @@ def rate(answer: Any) -> None:
         (lambda s, T: s * T, "errors of different moves are independent: some cancel"),
         (lambda s, T: 2**0.5 * s * T, "errors of different moves are independent: some cancel"),
         (lambda s, T: 2 * T * s**2, "that is the mean square: is a root missing?"),
-        (lambda s, T: 2**0.5 * s, "does the error not grow with the moves? A place that is wrong is clean, too"),
+        (
+            lambda s, T: 2**0.5 * s,
+            "does it not grow with the moves? A place that is wrong is clean, too",
+        ),
     ]
     compare_function(answer, right, [(0.1, 1), (0.1, 50), (0.3, 8)], wrong=wrong)
 
