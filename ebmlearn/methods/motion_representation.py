@@ -57,7 +57,7 @@ class MotionRepresentation(Method):
         reconstruction_weight: Weight of the reconstruction, which needs a
             `LinearCode <ebmlearn.nets.LinearCode>`.
         sigma: ``σ`` > 0, in units of ``x``.
-        max_alpha: ``α_k`` start uniform between 0 and this, > 0, in units of 1 / ``x``².
+        max_alpha: ``α_k`` start uniform between 0 and this, > 0, in units of ``1 / x²``.
         lr: Learning rate, a number or a schedule of the number of updates.
         optimizer: ``factory(parameters, lr=...)``.
 

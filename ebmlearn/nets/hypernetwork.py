@@ -177,7 +177,7 @@ class SharedHypernetwork(Hypernetwork):
 
     @property
     def n_unshared(self) -> int:
-        """What `n_parameters` would be with a net for each unit, in place of one for each layer."""
+        """What ``n_parameters`` would be with a net for each unit, in place of one for each layer."""
         nets = zip(self.n_codes, self.nets, strict=True)
         return _size(self.extractor) + sum(codes * _size(net) for codes, net in nets)
 

@@ -27,8 +27,8 @@ class ResNetTarget(TargetNet):
 
     Its symmetries: each filter can be multiplied by any ``c > 0``, and nothing else changes, since the
     normalisation divides by it (but for the 10⁻⁵ under its root); and the same row can be added to all rows
-    of the last layer. `canonical` takes each filter to the mean square 1, and the mean row of the last layer
-    to 0.
+    of the last layer. ``canonical`` takes each filter to the mean square 1, and the mean row of the last
+    layer to 0.
 
     Args:
         channels: Channels of the image.

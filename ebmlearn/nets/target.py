@@ -40,7 +40,7 @@ class Layer(NamedTuple):
 class TargetNet(Net, ABC):
     """Abstract: a net as a function of its weights. It has none of its own.
 
-    A vector of weights holds layer after layer, and of a layer unit after unit; see `Layer`.
+    A vector of weights holds layer after layer, and of a layer unit after unit; see ``Layer``.
 
     Args:
         event_shape: Shape of one input.
@@ -84,7 +84,7 @@ class TargetNet(Net, ABC):
 
     @abstractmethod
     def single(self, rows: list[Tensor], x: Tensor) -> Tensor:
-        """Outputs of one net, whose `rows` have a first axis of 1, ``(N, *event)`` to ``(N, n_outputs)``."""
+        """Outputs of one net, the first axis of whose rows is 1, ``(N, *event)`` to ``(N, n_outputs)``."""
 
     @abstractmethod
     def canonical(self, theta: Tensor) -> Tensor:
@@ -161,8 +161,8 @@ class ReLUTarget(TargetNet):
 
     Its symmetries: the weights and the bias of a hidden unit can be divided by any ``c > 0`` if all that
     leave it are multiplied by ``c``, since ``relu(a / c) = relu(a) / c``, and a maximum does the same. In
-    front of a softmax the same row can be added to all rows of the last layer. `canonical` takes each hidden
-    row to the mean square 1, layer by layer, and the mean row of the last layer to 0.
+    front of a softmax the same row can be added to all rows of the last layer. ``canonical`` takes each
+    hidden row to the mean square 1, layer by layer, and the mean row of the last layer to 0.
 
     Args:
         event_shape: Shape of one input.
