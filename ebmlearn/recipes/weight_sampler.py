@@ -47,7 +47,7 @@ def weight_sampler(data: str, *, smoke: bool = False) -> Recipe:
         )
 
     recipe = Recipe(
-        summary=f"sampling the weights of classifiers on {data}",
+        summary=f"sampling the weights of classifiers on {data}: no chain, one network that makes them all",
         source="arXiv:1905.02898; github.com/sliorde/generating-neural-networks-with-neural-networks and "
         "github.com/sliorde/hypernetworks",
         data=data,
