@@ -203,7 +203,7 @@ def cases() -> dict[str, Case]:
         "sampling the weights of 8 nets": Case(
             nets,
             lambda x: nets.energy_on((x, labels))(nets.hypernetwork(nets.hypernetwork.latent(8))).mean(),
-            labels=labels,
+            beside=(labels,),
         ),
         "Fisher critic": Case(fisher, lambda x: fisher.critic(x).mean()),
         "VaGES": of_joint(
