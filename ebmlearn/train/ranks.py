@@ -68,11 +68,7 @@ def mean(value: Tensor, accelerator: Any) -> Tensor:
     Raises:
         RankLost: If another rank has failed or ended.
     """
-    if accelerator is None or accelerator.num_processes == 1:
-        return value
-    _greet(accelerator)
-    with _reached(accelerator):
-        return accelerator.reduce(value, reduction="mean")
+    return _exchanged(value, accelerator, lambda: accelerator.reduce(value, reduction="mean"))
 
 
 def gather(value: Tensor, accelerator: Any) -> Tensor:
@@ -85,11 +81,16 @@ def gather(value: Tensor, accelerator: Any) -> Tensor:
     Raises:
         RankLost: If another rank has failed or ended.
     """
+    return _exchanged(value, accelerator, lambda: accelerator.gather(value))
+
+
+def _exchanged(value: Tensor, accelerator: Any, exchange: Callable[[], Tensor]) -> Tensor:
+    """What an exchange gives, which all ranks enter; the tensor itself where there is one rank."""
     if accelerator is None or accelerator.num_processes == 1:
         return value
     _greet(accelerator)
     with _reached(accelerator):
-        return accelerator.gather(value)
+        return exchange()
 
 
 class Ranks:

@@ -5,6 +5,8 @@ import shutil
 import pytest
 from command import TRAIN, call
 
+from ebmlearn.commands import _train
+
 
 @pytest.fixture
 def out(tmp_path):
@@ -37,3 +39,16 @@ def fails(capsys):
         return printed
 
     return run
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    """What the command gives to fit, which it then runs."""
+    found = {}
+
+    def spy(method, given, *, fit=_train.fit, **settings):
+        found.update(method=method, data=given, **settings)
+        return fit(method, given, **settings)
+
+    monkeypatch.setattr(_train, "fit", spy)
+    return found

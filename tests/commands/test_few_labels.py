@@ -19,7 +19,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny_hub import hub, png, tiny_data, write  # noqa: F401 fixtures
 
 from ebmlearn import data
-from ebmlearn.commands import _results, _train
+from ebmlearn.commands import _results
 from ebmlearn.methods import BiDVL
 from ebmlearn.recipes import RECIPES
 from ebmlearn.train import checkpoint, checksum, load
@@ -35,19 +35,6 @@ def distances(monkeypatch):
     """They are not what is tested here, and need more images than these tests have."""
     none = namedtuple("None_", "frechet kid kid_error features")(0.0, 0.0, 0.0, "none")
     monkeypatch.setattr(_results, "image_distances", lambda *images: none)
-
-
-@pytest.fixture
-def fitted(monkeypatch):
-    """What the command gives to fit, which it then runs."""
-    found = {}
-
-    def spy(method, given, *, fit=_train.fit, **settings):
-        found.update(method=method, data=given, **settings)
-        return fit(method, given, **settings)
-
-    monkeypatch.setattr(_train, "fit", spy)
-    return found
 
 
 @pytest.fixture

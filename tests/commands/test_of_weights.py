@@ -15,24 +15,11 @@ from command import call
 from tiny_hub import hub, png, tiny_data  # noqa: F401 fixtures
 
 from ebmlearn import random
-from ebmlearn.commands import _nets, _results, _train
+from ebmlearn.commands import _nets, _results
 from ebmlearn.recipes import RECIPES
 from ebmlearn.train import load
 
 TRAIN = ["train", "weight-sampler-mnist", "--smoke", "--every", "2", "--steps", "2"]
-
-
-@pytest.fixture
-def fitted(monkeypatch):
-    """What the command gives to fit, which it then runs."""
-    found = {}
-
-    def spy(method, given, *, fit=_train.fit, **settings):
-        found.update(method=method, data=given, **settings)
-        return fit(method, given, **settings)
-
-    monkeypatch.setattr(_train, "fit", spy)
-    return found
 
 
 def test_all_images_are_learned_with_their_classes(out, fitted, capsys):
