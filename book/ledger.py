@@ -13,7 +13,7 @@ import pathlib
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pybtex.database
@@ -25,6 +25,7 @@ from ebmlearn.evaluate.claims import (
     Measured,
     table,
 )
+from tolerance import needed, said_often
 
 BOOK = pathlib.Path(__file__).resolve().parent
 OWN = "23_ledger"
@@ -96,7 +97,6 @@ def read(
             faults += wrong
     if not rows and not faults:
         raise LedgerError(f"no chapter in {folder} has a row of claims")
-    rows = [r for r in rows if isinstance(r.said, dict)]
     if not faults:
         rows = with_shake(rows, folder / SHAKE)
         for row in rows:
@@ -173,7 +173,9 @@ def problems(row: Row, book: pathlib.Path = BOOK) -> list[str]:
         out += proof(m.held_by, book)
     if said["held"] is not True:
         out.append("it is stored as not held")
-    if row.shaken and row.shaken[0] < needed(row):
+    if row.shaken and row.shaken[0] < needed(
+        row.shaken[1], said_often(said)
+    ):
         out.append("`make shake` found it to hold less often than it says")
     try:
         paper(said["paper"], book)
@@ -240,7 +242,7 @@ def with_shake(rows: list[Row], file: pathlib.Path) -> list[Row]:
             names = [*map(labels, check["values"].values())]
         if names and labels(shown(said)) in names:
             pair = (check["held"], check["of"])
-            row = Row(**{**vars(row), "shaken": pair})
+            row = replace(row, shaken=pair)
         out.append(row)
     return out
 
@@ -251,15 +253,6 @@ def shown(said: dict[str, Any]) -> list[str]:
 
 def labels(numbers: Iterable[str]) -> list[str]:
     return [n.rpartition(": ")[0] for n in numbers]
-
-
-def needed(row: Row) -> int:
-    """In how many pairs it must hold: seven of eight, or as it says."""
-    assert row.shaken
-    words = f"{row.said['test']} {row.said['note']}"
-    often = re.search(r"(\d+) of (\d+) seeds", words)
-    n, of = map(int, often.groups()) if often else (7, 8)
-    return row.shaken[1] * n // of
 
 
 # papers

@@ -25,7 +25,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 
 import numpy as np
 import torch
@@ -37,7 +36,7 @@ from torch import Tensor, nn
 
 import ebmlearn as el
 from anomaly_mnist import latent_prior
-from tables import completed, read, write
+from tables import made_by_seed, read
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 SEEDS, N = (0, 1, 2, 3, 4), 1000
@@ -239,16 +238,7 @@ def stored() -> tuple[dict, dict[tuple[str, str], Tensor]]:
 
 
 def main(argv: list[str]) -> None:
-    torch.set_num_threads(1)
-    if argv:
-        print(run(argv[0], int(argv[1])))
-        return
-    who = [
-        {"learner": name, "seed": seed}
-        for name, seed in product((*LEARNERS, *CLASSIC), SEEDS)
-    ]
-    for table in completed(read(FILE), SETTING, who, run):
-        write(FILE, table)
+    made_by_seed(argv, FILE, SETTING, run, (*LEARNERS, *CLASSIC), SEEDS)
 
 
 if __name__ == "__main__":

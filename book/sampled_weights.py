@@ -34,7 +34,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from itertools import product
 
 import torch
 from sklearn.metrics import roc_auc_score
@@ -42,7 +41,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy, linear, relu
 
 import ebmlearn as el
-from tables import completed, read, write
+from tables import made_by_seed, read
 
 FILE = pathlib.Path(__file__).with_suffix(".json")
 SEEDS = (0, 1, 2, 3, 4)
@@ -288,16 +287,7 @@ def stored() -> tuple[dict, dict[str, dict[str, Tensor]]]:
 
 
 def main(argv: list[str]) -> None:
-    torch.set_num_threads(1)
-    if argv:
-        print(run(argv[0], int(argv[1])))
-        return
-    who = [
-        {"learner": name, "seed": seed}
-        for name, seed in product(LEARNERS, SEEDS)
-    ]
-    for table in completed(read(FILE), SETTING, who, run):
-        write(FILE, table)
+    made_by_seed(argv, FILE, SETTING, run, LEARNERS, SEEDS)
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ from notebooks import (
     unmet,
 )
 from statements import texts_of
-from tolerance import allowed, difference
+from tolerance import allowed, difference, needed, said_often
 
 OUT = BOOK / "shake.json"
 RESULTS = BOOK.parent / "_build" / "shake"
@@ -73,7 +73,6 @@ SEEDS = 1000, 2000, 3000, 4000, 5000
 PAIRS = "default", "avx2", "threads-2"
 SHORT = {"chapters": ["03", "22"], "seeds": [4000], "pairs": ["default"]}
 DISTRIBUTIONS = "torch", "numpy", "scikit-learn", "ipython"
-RATE = re.compile(r"\b(\d+) of (\d+) (?:other )?seeds\b")
 TIMEOUT = 3600
 PYTEST = [
     *("-m", "pytest", "-q", "-m", "statistical", "-p", "no:cacheprovider"),
@@ -196,13 +195,6 @@ def tried(source: pathlib.Path, pair: str) -> dict:
         return {"errors": [lost]}
 
 
-def needed(n: int, often: list[int] | None) -> int:
-    """In how many of n pairs a check must hold."""
-    if often is None:
-        return math.ceil(7 * n / 8)
-    return math.floor(n * often[0] / often[1])
-
-
 def rows(chapter: str, found: dict[str, dict]) -> list[dict]:
     """Each check of a chapter: how often it held, with which values."""
     found = {p: r for p, r in found.items() if "checks" in r}
@@ -235,8 +227,7 @@ def often(check: dict) -> list[int] | None:
     """How often a check says that it holds."""
     if "claim" not in check:
         return check.get("often")
-    said = RATE.search(f"{check['test']} {check['note']}")
-    return [int(k) for k in said.groups()] if said else None
+    return said_often(check)
 
 
 def values(check: dict) -> list[str]:

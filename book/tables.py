@@ -2,8 +2,9 @@
 
 import json
 import pathlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
+from itertools import product
 from typing import Any
 
 import torch
@@ -86,6 +87,31 @@ def completed(
             table["runs"].append(who | run(**who))
             print(table["runs"][-1], flush=True)
             yield table
+
+
+def made_by_seed(
+    argv: Sequence[str],
+    file: pathlib.Path,
+    setting: dict[str, Any],
+    run: Callable[..., dict[str, Any]],
+    learners: Iterable[str],
+    seeds: Iterable[int],
+) -> None:
+    """What a script does whose rows are learners and seeds, on a thread.
+
+    Without arguments it completes its file; with a learner and a seed it
+    prints that row.
+    """
+    torch.set_num_threads(1)
+    if argv:
+        print(run(argv[0], int(argv[1])))
+        return
+    who = [
+        {"learner": name, "seed": seed}
+        for name, seed in product(learners, seeds)
+    ]
+    for table in completed(read(file), setting, who, run):
+        write(file, table)
 
 
 def columns(

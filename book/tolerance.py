@@ -1,4 +1,5 @@
-"""How far two printed texts are apart, and how far a cell's may be."""
+"""How far two printed texts are apart, how far a cell's may be; and in
+how many runs a check must hold."""
 
 import math
 import re
@@ -51,3 +52,19 @@ def _unit(match: re.Match) -> float:
         return 0.0  # an integer counts something: it was not rounded
     # a little more than one unit: 0.3 - 0.2 is below 0.1 in binary
     return 1.0001 * 10.0 ** (int(exponent or 0) - len(decimals or ""))
+
+
+RATE = re.compile(r"\b(\d+) of (\d+) (?:other )?seeds\b")
+
+
+def needed(n: int, often: list[int] | None) -> int:
+    """In how many of n pairs a check must hold."""
+    if often is None:
+        return math.ceil(7 * n / 8)
+    return math.floor(n * often[0] / often[1])
+
+
+def said_often(row: dict) -> list[int] | None:
+    """How often a row of claims says that it holds."""
+    said = RATE.search(f"{row['test']} {row['note']}")
+    return [int(k) for k in said.groups()] if said else None

@@ -41,7 +41,7 @@ class Hypernetwork(Net, ABC):
     @property
     def n_parameters(self) -> int:
         """Its own parameters, which are learned."""
-        return sum(p.numel() for p in self.parameters())
+        return _size(self)
 
     def latent(self, n: int, generator: torch.Generator | None = None) -> Tensor:
         """Draws of ``z``, shape ``(n, latent_dim)``.
@@ -61,11 +61,9 @@ class Hypernetwork(Net, ABC):
 
         Raises:
             TypeError: If they are no tensor.
-            ValueError: If their shape is another.
+            ValueError: If their shape is another, or they are no floating numbers.
         """
-        check.tensor("z", z)
-        if z.shape[1:] != (self.latent_dim,):
-            raise ValueError(f"z has shape {(*z.shape,)}; expected (B, {self.latent_dim})")
+        check.batch("z", z, event=(self.latent_dim,))
 
 
 class MLPHypernetwork(Hypernetwork):

@@ -127,11 +127,9 @@ class TargetNet(Net, ABC):
 
         Raises:
             TypeError: If they are no tensor.
-            ValueError: If their shape is another.
+            ValueError: If their shape is another, or they are no floating numbers.
         """
-        check.tensor("theta", theta)
-        if theta.shape[1:] != (self.n_weights,):
-            raise ValueError(f"theta has shape {(*theta.shape,)}; expected (B, {self.n_weights})")
+        check.batch("theta", theta, event=(self.n_weights,))
 
     def is_own(self, x: Tensor, n: int) -> bool:
         """Whether each of ``n`` nets has inputs of its own.
