@@ -11,8 +11,9 @@ from typing import Any
 from torch import Tensor
 
 Energy = Callable[[Tensor], Tensor]
-Watch = Callable[[Energy], None]
-"""Called after each update with the energy that would be judged."""
+Watch = Callable[[Callable[[], Energy]], None]
+"""Called after each update with a function that gives the energy that
+would be judged."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,14 @@ class Contestant:
             multiplies the learning rates of its recipe.
         budgets: In which of the two contests it takes part.
         tuned: Whether its rates are searched, or stay as documented.
+        targets: Where it takes part; None: everywhere.
     """
 
     gradients: float
     train: Callable[[Any, int, float, Watch | None], Learned]
     budgets: tuple[str, ...] = ("gradients", "seconds")
     tuned: bool = True
+    targets: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
