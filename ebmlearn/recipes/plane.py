@@ -66,6 +66,10 @@ class PlaneRecipe:
         model: ``model(method)`` is the density to judge, as an energy: that of the average of the weights
             where the method keeps one.
         kl: Least and largest ``KL(target ‖ model)`` in nats over the seeds 0 to 2, for each target.
+        gradients: What one update costs: passes backward through the net of the density, at one point each,
+            by the point or by the weights. Companions, such as a flow, do not count.
+        sample: ``sample(method, n)`` draws as the method itself does, ``(n, 2)``; None if it has no sampler
+            of its own. The persistent chains are at most as many as their bank holds.
     """
 
     make: Callable[[ExactEnergy, int], Method]
@@ -73,6 +77,8 @@ class PlaneRecipe:
     batch_size: int
     model: Callable[[Any], Energy]
     kl: dict[str, tuple[float, float]]
+    gradients: float
+    sample: Callable[[Any, int], Tensor] | None
 
     def train(
         self, target: ExactEnergy, *, steps: int | None = None, hooks: Sequence[Hook] = ()
@@ -169,52 +175,78 @@ def trained(method: Any) -> Energy:
     return method.energy
 
 
+def by_method(method: Any, n: int) -> Tensor:
+    return method.sample(n)
+
+
 def _recipe(
     make: Callable[[ExactEnergy, int], Method],
     t4: tuple[float, float],
     eight: tuple[float, float],
     *,
+    passes: float,
+    more: int = 0,
     model: Callable[[Any], Energy] = averaged,
+    sample: Callable[[Any, int], Tensor] | None = None,
     steps: int = 1000,
     batch_size: int = 200,
 ) -> PlaneRecipe:
-    return PlaneRecipe(make, steps, batch_size, model, dict(zip(TARGETS, (t4, eight), strict=True)))
+    """A recipe with ``passes`` gradients for each point of the batch, and ``more`` that no batch changes."""
+    kl = dict(zip(TARGETS, (t4, eight), strict=True))
+    return PlaneRecipe(make, steps, batch_size, model, kl, passes * batch_size + more, sample)
 
+
+WITH_CHAIN = CHAIN.n_steps + 2
+"""Gradients for each datum where a chain runs: one a step, and those by the weights at the datum and at the
+end of the chain."""
 
 PLANE = {
     "exact likelihood": _recipe(
         lambda target, steps: ExactLikelihood(net(), Grid((-8, 8), n=66).log_z, lr=linear(1e-2, steps)),
         (0.002, 0.002),
         (0.006, 0.007),
+        passes=1,
+        more=66**2,  # points of the grid
         model=trained,
         steps=600,
         batch_size=500,
     ),
     "persistent chains": _recipe(
-        persistent,
-        (0.036, 0.042),
-        (0.43, 0.45),
+        persistent, (0.036, 0.042), (0.43, 0.45), passes=WITH_CHAIN, sample=by_method
     ),
-    "contrastive divergence": _recipe(contrastive_divergence, (0.014, 0.032), (0.051, 0.083)),
-    "short run": _recipe(short_run, (7.4, 9.5), (0.44, 0.47)),
-    "cooperative learning": _recipe(cooperative, (0.34, 0.42), (0.45, 0.47)),
-    "score matching": _recipe(by_score(score_matching), (0.017, 0.028), (0.007, 0.033)),
+    # its chains start at data, of which it has none of its own
+    "contrastive divergence": _recipe(
+        contrastive_divergence, (0.014, 0.032), (0.051, 0.083), passes=WITH_CHAIN
+    ),
+    "short run": _recipe(short_run, (7.4, 9.5), (0.44, 0.47), passes=WITH_CHAIN, sample=by_method),
+    "cooperative learning": _recipe(
+        cooperative, (0.34, 0.42), (0.45, 0.47), passes=WITH_CHAIN, sample=by_method
+    ),
+    # the slope, two rows of the Hessian for its trace, and the weights
+    "score matching": _recipe(by_score(score_matching), (0.017, 0.028), (0.007, 0.033), passes=4),
+    # the slope and the weights, at the noisy point and at the clean one
     "denoising score matching": _recipe(
         by_score(partial(denoising_score_matching, sigma=0.1, control_variate=True)),
         (0.037, 0.040),
         (0.022, 0.040),
+        passes=4,
     ),
     "noise-contrastive estimation": _recipe(
         lambda target, steps: NCE(net(), noise(), lr=linear(1e-2, steps)),
         (0.003, 0.005),
         (0.009, 0.014),
+        passes=2,
         model=trained,
     ),
     "energy discrepancy": _recipe(
         lambda target, steps: EnergyDiscrepancy(net(), sigma=1.0, lr=linear(5e-3, steps), ema=0.99),
         (0.003, 0.004),
         (0.014, 0.018),
+        passes=1 + 4,  # the datum and its four noisy points
     ),
-    "flow contrastive estimation": _recipe(flow_contrastive, (0.054, 0.099), (0.27, 0.41), model=trained),
+    # when it is the energy's turn; the flow's turns take half of it, and its warm-up none
+    "flow contrastive estimation": _recipe(
+        flow_contrastive, (0.054, 0.099), (0.27, 0.41), passes=2, model=trained, sample=by_method
+    ),
 }
 """The methods that yield an energy of points, by name."""

@@ -29,11 +29,12 @@ from ebmlearn.targets.mixtures import (
     two_moons,
 )
 from ebmlearn.targets.phrases import phrase_book
-from ebmlearn.targets.stiff import correlated_gaussian, funnel
+from ebmlearn.targets.stiff import banana, correlated_gaussian, funnel
 from ebmlearn.targets.table import mixed_table
 from ebmlearn.targets.topics import topic_corpus
 
 __all__ = [
+    "banana",
     "checkerboard",
     "correlated_gaussian",
     "eight_gaussians",

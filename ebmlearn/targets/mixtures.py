@@ -16,6 +16,8 @@ TAIL = 6.5
 
 def _mixture(means: Tensor, std: float, weights: Tensor | None = None) -> GaussianMixture:
     check.number("std", std)
+    if weights is not None:
+        check.tensor("weights", weights)
     dtype = torch.get_default_dtype()
     target = GaussianMixture(means.to(dtype), std, None if weights is None else weights.to(dtype))
     half = means.abs().max().item() + TAIL * std
@@ -38,19 +40,24 @@ def eight_gaussians(radius: float = 2.0, std: float = 0.25) -> GaussianMixture:
     return _mixture(radius * torch.stack([angle.cos(), angle.sin()], 1), std)
 
 
-def twenty_five_gaussians(spacing: float = 2.0, std: float = 0.2) -> GaussianMixture:
-    """Twenty-five equal Gaussians on a 5 x 5 lattice centred at 0.
+def twenty_five_gaussians(
+    spacing: float = 2.0, std: float = 0.2, weights: Tensor | None = None
+) -> GaussianMixture:
+    """Twenty-five Gaussians on a 5 x 5 lattice centred at 0.
 
     Args:
         spacing: Distance of neighbouring means. The customary ratio ``spacing / std`` is 40; ours is 10.
         std: Standard deviation of each Gaussian, > 0.
+        weights: Their probabilities, positive, shape ``(25,)``; normalised to sum to 1. The first five are of
+            the means with the least first coordinate, in the order of the second. Uniform if None.
 
     Raises:
-        ValueError: If ``std`` is not positive.
+        ValueError: If ``std`` or a weight is not positive, or there is another number of weights.
+        TypeError: If the weights are no tensor.
     """
     check.number("spacing", spacing, "")
     side = spacing * torch.arange(-2, 3, dtype=torch.float64)
-    return _mixture(torch.cartesian_prod(side, side), std)
+    return _mixture(torch.cartesian_prod(side, side), std, weights)
 
 
 def four_weighted_gaussians() -> GaussianMixture:

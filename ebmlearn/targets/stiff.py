@@ -83,3 +83,63 @@ def funnel(dim: int = 2, std: float = 1.0) -> ExactEnergy:
         ValueError: If ``dim`` or ``std`` is out of its range.
     """
     return _Funnel(dim, std)
+
+
+class _Banana(ExactEnergy):
+    std: Tensor
+    event_shape = (2,)
+
+    def __init__(self, std: tuple[float, float], bend: float) -> None:
+        super().__init__()
+        try:
+            along, across = std
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"std is {check.shown(std)}; expected two standard deviations, such as (1.0, 0.2)"
+            ) from None
+        a, b = check.number("std[0]", along), check.number("std[1]", across)
+        self.bend = check.number("bend", bend, "")
+        # the largest |x2| of x1²/a² + n²/b² = TAIL², where x2 = n + bend (x1² - a²)
+        arch, n = abs(self.bend) * a**2, TAIL * b
+        if 2 * arch * TAIL > b:
+            n = b**2 / (2 * arch)
+        high = n + arch * (TAIL**2 - (n / b) ** 2 - 1)
+        half = max(TAIL * a, high, TAIL * b)
+        self.box = (-half, half)
+        self.register_buffer("std", torch.tensor([float(a), float(b)]))
+        self.register_buffer("log_z", torch.tensor(math.log(2 * math.pi * a * b)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.check(x)
+        straight = torch.stack([x[:, 0], x[:, 1] - self._arch(x[:, 0])], 1)
+        return 0.5 * (straight / self.std).square().sum(1)
+
+    def _arch(self, x: Tensor) -> Tensor:
+        return self.bend * (x.square() - self.std[0].square())
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        check.draws(n, generator)
+        options: dict[str, Any] = {"generator": generator, "device": self.std.device}
+        x, rest = (self.std * torch.randn(n, 2, dtype=self.std.dtype, **options)).unbind(1)
+        return torch.stack([x, rest + self._arch(x)], 1)
+
+
+def banana(std: tuple[float, float] = (1.0, 0.2), bend: float = 0.24) -> ExactEnergy:
+    """A Gaussian bent into a parabola: ``x₁ ~ N(0, a²)``, and ``x₂ ~ N(bend (x₁² - a²), b²)`` given ``x₁``.
+
+    Haario, Saksman and Tamminen (1999), "Adaptive proposal distribution for random walk Metropolis
+    algorithm", Computational Statistics 14, twist a Gaussian so. The map keeps areas, so ``log Z`` is that of
+    the Gaussian; both means are 0, and the variance of ``x₂`` is ``b² + 2 bend² a⁴``. What is along the ridge
+    in the middle is across it at the ends.
+
+    The arms are long: ``x₂`` has the tail of a square of a Gaussian. At the default its standard deviation is
+    0.39, and the box ends at ±9.9.
+
+    Args:
+        std: ``(a, b)``, standard deviations along and across the ridge before it is bent, > 0.
+        bend: How much it is bent, in 1/units of ``x``; below 0 the arms point down.
+
+    Raises:
+        ValueError: If ``std`` is no pair of positive numbers, or ``bend`` is not finite.
+    """
+    return _Banana(std, bend)

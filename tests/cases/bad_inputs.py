@@ -200,6 +200,7 @@ row(energy.GRBM.joint, {"x": X, "h": torch.zeros(8, 3)}, call=GRBM.joint, x=OTHE
 EXACT = {"Gaussian": NORMAL, "GaussianMixture": energy.GaussianMixture(X, 1.0), "Ring": energy.Ring(2.0, 0.3),
     "DoubleWell": energy.DoubleWell(), "GRBM": GRBM, "rings": targets.rings(),
     "checkerboard": targets.checkerboard(), "pinwheel": targets.pinwheel(), "funnel": targets.funnel(),
+    "banana": targets.banana(),
     "RealNVP": nets.RealNVP((2,), 2, 4)}
 for _name, _energy in EXACT.items():
     row((energy.ExactEnergy, targets.checkerboard), {"x": X}, call=_energy.log_prob,
@@ -215,12 +216,16 @@ row(targets.rings, {"radii": (1.0, 2.0), "std": 0.1}, says={"radii": "radi"}, ra
 row(targets.pinwheel, {"arms": 5}, arms=COUNT, radius=FINITE, radial_std=POSITIVE, tangential_std=POSITIVE,
     twist=FINITE)
 row(targets.eight_gaussians, {}, radius=FINITE, std=POSITIVE)
-row(targets.twenty_five_gaussians, {}, spacing=FINITE, std=POSITIVE)
+row(targets.twenty_five_gaussians, {"weights": torch.ones(25)}, spacing=FINITE, std=POSITIVE,
+    weights=without(NO_TENSOR, "None") | {"24 of 25": torch.ones(24), "a zero": torch.eye(25)[0],
+    "a column": torch.ones(25, 1), "nan": torch.full((25,), NAN)})
 row((targets.four_weighted_gaussians,), {"n": 3}, call=targets.four_weighted_gaussians().sample,
     n=COUNT_FROM_0)
 row(targets.two_moons, {}, std=POSITIVE, nodes=COUNT)
 row(targets.swiss_roll, {}, std=POSITIVE, nodes=COUNT)
 row(targets.correlated_gaussian, {}, dim=COUNT | {"1": 1}, correlation=FINITE | {"1": 1.0, "-2": -2.0})
+row(targets.banana, {}, std={"a number": 1.0, "one": (1.0,), "three": (1.0, 0.2, 0.2), "None": None,
+    "a string": "ab", "0": (0.0, 0.2), "-1": (1.0, -1.0), "inf": (INF, 0.2), "nan": (1.0, NAN)}, bend=FINITE)
 row(targets.funnel, {}, dim=COUNT | {"1": 1}, std=POSITIVE | {"1000": 1000.0})
 row(targets.phrase_book, {}, n_phrases=COUNT, length=COUNT, n_words=COUNT | {"1": 1}, slip=INSIDE)
 row(targets.phrase_book, {"length": 2}, called="a long phrase_book", says={"length": "too many"},

@@ -18,6 +18,11 @@ CASES = [(name, target) for name, recipe in PLANE.items() for target in recipe.k
 GRID = exact.Grid((-12, 12), n=300)
 
 
+def density_net(method):
+    """The net whose density is judged: the generator only where there is no energy."""
+    return getattr(method, "energy", None) or method.generator
+
+
 def test_every_recipe_has_a_divergence_for_every_target():
     for recipe in PLANE.values():
         assert recipe.kl.keys() == TARGETS.keys()
@@ -28,6 +33,49 @@ def test_another_number_of_steps_reaches_method_and_schedule():
     method, history = PLANE["contrastive divergence"].train(TARGETS["T4"](), steps=3)
     assert len(history["energy_gap"]) == 3
     assert method.lr_schedules["energy"](1) == linear(2e-3, 3)(1)
+
+
+def points_seen(net, act):
+    """How many points go forward through a net. With its hook no closed form answers for it."""
+    seen = []
+    with_hook = net.register_forward_hook(lambda net, inputs, output: seen.append(len(output)))
+    act()
+    with_hook.remove()
+    return sum(seen)
+
+
+@pytest.mark.parametrize("name", PLANE)
+def test_the_gradients_of_an_update_are_counted(name):
+    """Each point that goes forward comes back once, but for the two kinds of score matching. Those go back
+    from one forward pass two and four times: by the point, by the weights, and for each row of the Hessian.
+    What turns it red: a chain of another length, another number of noise points."""
+    recipe, target = PLANE[name], TARGETS["T4"]()
+    method = recipe.make(target, 5)  # no flow warms up in so few
+    forward = points_seen(density_net(method), lambda: method.step(target.sample(recipe.batch_size)))
+    back = {"score matching": 4, "denoising score matching": 2}.get(name, 1)
+    assert back * forward == recipe.gradients
+
+
+@pytest.mark.parametrize("name", [name for name, recipe in PLANE.items() if recipe.sample])
+def test_a_method_draws_as_it_does_in_training(name):
+    recipe, target = PLANE[name], TARGETS["T4"]()
+    method = recipe.make(target, 10)
+    seed(1)
+    x = recipe.sample(method, 7)
+    assert x.shape == (7, 2)
+    seed(1)
+    assert torch.equal(x, method.sample(7))
+
+
+def test_methods_without_a_sampler_of_their_own_have_none():
+    """A sampler that is left out of a recipe, or one that would refuse to draw."""
+    target = TARGETS["T4"]()
+    for recipe in PLANE.values():
+        if recipe.sample is None:
+            method = recipe.make(target, 10)
+            if hasattr(method, "sample"):
+                with pytest.raises(ValueError, match="no starting points of its own"):
+                    method.sample(7)
 
 
 @pytest.mark.slow

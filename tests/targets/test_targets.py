@@ -185,6 +185,47 @@ def test_funnel_is_normal_given_its_first_coordinate(dim, std, float64, generato
     torch.testing.assert_close(target.log_prob(x), torch.from_numpy(log_prob))
 
 
+@pytest.mark.statistical
+@pytest.mark.parametrize(("std", "bend"), [((1.0, 0.2), 0.24), ((2.0, 0.5), -0.3)])
+def test_banana_is_a_gaussian_once_it_is_straightened(std, bend, float64, generator):
+    """What turns it red: a bend of the other sign, or about another mean than ``x₁²`` has."""
+    target, (a, b) = targets.banana(std, bend), std
+    x = target.sample(50_000, generator)
+    straight = x[:, 1] - bend * (x[:, 0].square() - a**2)
+    assert stats.kstest(x[:, 0].numpy() / a, "norm").pvalue > 1e-6
+    assert stats.kstest(straight.numpy() / b, "norm").pvalue > 1e-6
+    assert abs(torch.corrcoef(torch.stack([x[:, 0].square(), straight]))[0, 1]).item() < 5 / math.sqrt(50_000)
+    variance = b**2 + 2 * bend**2 * a**4
+    assert abs(x[:, 1].mean().item()) < 5 * math.sqrt(variance / 50_000)
+    log_prob = stats.norm.logpdf(x[:, 0], 0, a) + stats.norm.logpdf(straight, 0, b)
+    torch.testing.assert_close(target.log_prob(x), torch.from_numpy(log_prob))
+
+
+@pytest.mark.parametrize(("std", "bend"), [((1.0, 0.2), -0.24), ((0.5, 1.0), 0.1), ((0.1, 0.8), 0.0)])
+def test_the_box_of_another_banana_holds_its_mass(std, bend, float64):
+    """With arms that point down, with a bend so small that noise alone reaches the edge, and with none."""
+    target = targets.banana(std, bend)
+    low, high = target.box
+    assert low == -high
+    assert abs(mass(target, low, high, 300) - 1).item() < 1e-9
+    assert 1 - mass(target, 0.8 * low, 0.8 * high, 300).item() > 5e-10
+
+
+def test_what_the_banana_is_said_to_be():
+    target = targets.banana()
+    assert target.box[1] == pytest.approx(9.9, abs=0.05)
+    assert math.sqrt(0.2**2 + 2 * 0.24**2) == pytest.approx(0.39, abs=0.005)
+
+
+def test_weights_of_the_lattice_stay_with_their_means(generator):
+    """By the first coordinate, then by the second; a sum of 1 is not asked for."""
+    target = targets.twenty_five_gaussians(weights=torch.arange(1.0, 26))
+    torch.testing.assert_close(target.weights, torch.arange(1.0, 26) / 325)
+    assert target.means[1].tolist() == [-4.0, -2.0]
+    share = (target.sample(20_000, generator) - torch.tensor([4.0, 4.0])).norm(dim=1).lt(1).float().mean()
+    assert share.item() == pytest.approx(25 / 325, abs=5 * math.sqrt(0.077 * 0.923 / 20_000))
+
+
 @pytest.mark.parametrize("correlation", [0.95, -0.5, 0.0])
 def test_correlated_gaussian_has_its_correlations(correlation, float64):
     target = targets.correlated_gaussian(4, correlation)
@@ -219,6 +260,17 @@ def test_radial_targets_have_finite_gradients_at_the_origin(name):
         (lambda: targets.two_moons(nodes=0), "nodes is 0; expected a whole number >= 1"),
         (lambda: targets.swiss_roll(std=0.0), "std is 0.0; expected a number > 0"),
         (lambda: targets.eight_gaussians(std=-1.0), "std is -1.0; expected a number > 0"),
+        (
+            lambda: targets.twenty_five_gaussians(weights=torch.ones(24)),
+            r"weights is a float32 tensor of shape \(24,\); expected 25 positive, finite numbers",
+        ),
+        (
+            lambda: targets.twenty_five_gaussians(weights=-torch.ones(25)),
+            "expected 25 positive, finite numbers",
+        ),
+        (lambda: targets.banana(std=0.5), "std is 0.5; expected two standard deviations, such as"),
+        (lambda: targets.banana(std=(1.0, 0.0)), r"std\[1\] is 0.0; expected a number > 0"),
+        (lambda: targets.banana(bend=math.nan), "bend is nan; expected a finite number"),
         (lambda: targets.funnel(dim=1), "dim is 1; expected a whole number >= 2"),
         (lambda: targets.funnel(std=0.0), "std is 0.0; expected a number > 0"),
         (lambda: targets.funnel(std=math.inf), "std is inf; expected a finite number > 0"),
