@@ -43,14 +43,12 @@ class Contestant:
             multiplies the learning rates of its recipe.
         budgets: In which of the two contests it takes part.
         tuned: Whether its rates are searched, or stay as documented.
-        targets: Where it takes part; None: everywhere.
     """
 
     gradients: float
     train: Callable[[Any, int, float, Watch | None], Learned]
     budgets: tuple[str, ...] = ("gradients", "seconds")
     tuned: bool = True
-    targets: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
