@@ -119,7 +119,6 @@ class Results:
 
     def __init__(self, record: dict[str, Any]) -> None:
         self.record, self.maps = record, record["maps"]
-        self.targets = tuple(self.maps)
         self.runs: dict[tuple[str, str, str], list[dict]] = {}
         for row in sorted(record["runs"], key=lambda row: row["seed"]):
             key = row["budget"], row["target"], row["contestant"]
@@ -144,23 +143,29 @@ class Results:
         """That of the seeds; infinite where most of them are."""
         return statistics.median_low(self.of(*key))
 
-    def names(self, budget: str, target: str | None = None) -> list[str]:
-        """Who took part: in the plane, or on one target."""
-        asked = [target] if target else self.targets
-        found = [n for b, t, n in self.runs if b == budget and t in asked]
-        return list(dict.fromkeys(found))
-
     def on(self, budget: str) -> list[str]:
-        """All targets of a budget, those of other arenas too."""
+        """All targets of a budget."""
         return list(
             dict.fromkeys(t for b, t, _ in self.runs if b == budget)
         )
+
+    def plane(self, budget: str) -> list[str]:
+        """Those in the plane, of whose densities the file has maps."""
+        return [
+            target for target in self.on(budget) if target in self.maps
+        ]
+
+    def names(self, budget: str, target: str | None = None) -> list[str]:
+        """Who took part: in the plane, or on one target."""
+        asked = [target] if target else self.plane(budget)
+        found = [n for b, t, n in self.runs if b == budget and t in asked]
+        return list(dict.fromkeys(found))
 
     def typical(self, budget: str, name: str, field: str) -> float:
         """Median over the targets in the plane of the seeds' median."""
         return statistics.median_low(
             self.median(budget, target, name, field)
-            for target in self.targets
+            for target in self.plane(budget)
         )
 
     def table(
@@ -173,11 +178,9 @@ class Results:
                 others.
         """
         names = [n for n in self.names(budget) if n != TRUTH]
+        asked = tuple(targets) or self.plane(budget)
         values = [
-            [
-                self.of(budget, target, name, field)
-                for target in (tuple(targets) or self.targets)
-            ]
+            [self.of(budget, target, name, field) for target in asked]
             for name in names
         ]
         found = {len(seeds) for rows in values for seeds in rows}
@@ -188,13 +191,12 @@ class Results:
             )
         return names, torch.tensor(values, dtype=torch.float64)
 
-    def lost(self, name: str) -> tuple[int, int]:
+    def lost(self, budget: str, name: str) -> tuple[int, int]:
         """Runs in the plane that diverged, and all of them."""
         ends = [
             row["end"]
-            for (_, target, n), rows in self.runs.items()
-            for row in rows
-            if n == name and target in self.targets
+            for target in self.plane(budget)
+            for row in self.runs[budget, target, name]
         ]
         return ends.count("diverged"), len(ends)
 
@@ -250,11 +252,21 @@ def ranking(
     budget: str,
     field: str,
     *,
+    over: Iterable[str] = (),
     level: float = 0.9,
     **how: Any,
 ) -> Ranks:
-    """Mean ranks with an interval that holds this share of `resampled`."""
-    names, values = results.table(budget, field)
+    """Mean ranks with an interval that holds this share of `resampled`.
+
+    Args:
+        results: The runs.
+        budget: Which contest.
+        field: What is ranked, less is better.
+        over: Targets; none: all in the plane.
+        level: Of the interval.
+        how: As for `resampled`.
+    """
+    names, values = results.table(budget, field, over)
     drawn = resampled(values, **how)
     ends = torch.tensor([(1 - level) / 2, (1 + level) / 2])
     low, high = drawn.quantile(ends.double(), 0)
@@ -289,7 +301,7 @@ def rank_table(results: Results, budget: str, **how: Any) -> str:
             for part in made
         ]
         lines.append(f"{short(name):29}{cells[0]:10} {cells[1]}")
-    lost = {name: results.lost(name) for name in made[0].mean}
+    lost = {name: results.lost(budget, name) for name in made[0].mean}
     ended = [
         f"{short(name)} {n} of {tried}"
         for name, (n, tried) in lost.items()
@@ -432,9 +444,9 @@ def density(results: Results, target: str, name: str) -> np.ndarray:
 
 
 def draw_maps(results: Results, names: list[str], axes: Any) -> None:
-    """A row for each contestant, a column for each target."""
+    """A row for each contestant, a column for each target of the maps."""
     for row, name in zip(axes, names, strict=True):
-        for ax, target in zip(row, results.targets, strict=True):
+        for ax, target in zip(row, results.maps, strict=True):
             ax.set(xticks=[], yticks=[])
             for side in ax.spines.values():
                 side.set(visible=True, color="0.7", lw=0.5)
@@ -450,7 +462,7 @@ def draw_maps(results: Results, names: list[str], axes: Any) -> None:
             wrapped(short(name)), rotation=0, ha="right", va="center"
         )
         row[0].yaxis.label.set_fontsize(8)
-    for ax, target in zip(axes[0], results.targets, strict=True):
+    for ax, target in zip(axes[0], results.maps, strict=True):
         ax.set_title(wrapped(target), fontsize=8)
 
 
@@ -506,7 +518,7 @@ def draw_time(results: Results, axes: Any) -> list[Any]:
     """
     chosen = best_of_families(results, "seconds")
     lines: list[Any] = []
-    for ax, target in zip(axes, results.targets, strict=True):
+    for ax, target in zip(axes, results.plane("seconds"), strict=True):
         lines = []
         for i, (kind, name) in enumerate(chosen.items()):
             points = course(results, target, name)
@@ -544,26 +556,37 @@ def draw_time(results: Results, axes: Any) -> list[Any]:
 def beyond(results: Results, budget: str, target: str) -> str:
     """A line for each contestant in an arena of its own, best first.
 
-    The first column is the mean over the seeds and their range, of nats
-    lost (KL) or, where the truth is not known, of nats a datum has.
+    The means over the seeds, and their range: of nats lost (KL); where
+    the truth is not known of nats that a datum has; where these are only
+    bracketed of both ends, lower and upper.
     """
-    names = results.names(budget, target)
-    field, sign = ENERGY, 1
-    if math.inf in results.of(budget, target, names[0], ENERGY):
-        field, sign = "nats", -1
+    fields = {
+        field
+        for row in results.record["runs"]
+        for field in row
+        if row["target"] == target and row[field] is not None
+    }
+    shown, sign = ("nats_low", "nats_high"), -1
+    if "nats" in fields:
+        shown = ("nats",)
+    elif ENERGY in fields:
+        shown, sign = (ENERGY,), 1
     rows = []
-    for name in names:
-        values = sorted(results.of(budget, target, name, field))
-        mean = sum(values) / len(values)
-        accuracy = results.of(budget, target, name, SAMPLES)
-        rows.append(
-            (sign * mean, name, values, sum(accuracy) / len(accuracy))
-        )
-    lines = [f"{target + ':':31}{field:>7}{'accuracy':>21}"]
-    for key, name, values, accuracy in sorted(rows):
-        ends = f"({values[0]:.3g} to {values[-1]:.3g})"
-        lines.append(
-            f"{short(name):30}{sign * key:8.3g} {ends:18}"
-            + (f"{accuracy:.2f}" if accuracy < math.inf else "")
-        )
-    return "\n".join(lines)
+    for name in results.names(budget, target):
+        values = [results.of(budget, target, name, f) for f in shown]
+        test = results.of(budget, target, name, SAMPLES)
+        first = statistics.fmean(values[0])
+        cells = "".join(f"{spread(v):22}" for v in values)
+        cells += f"{statistics.fmean(test):.2f}" if max(test) <= 1 else ""
+        rows.append((sign * first, f"{SHORT.get(name, name):28}{cells}"))
+    head = "".join(f"{f.replace('_', ', '):22}" for f in shown)
+    lines = [f"{target:28}{head}accuracy"]
+    return "\n".join(
+        [*lines, *(line.rstrip() for _, line in sorted(rows))]
+    )
+
+
+def spread(values: list[float]) -> str:
+    """Their mean and range, such as ``0.12 (0.1 to 0.15)``."""
+    ends = f"({min(values):.3g} to {max(values):.3g})"
+    return f"{statistics.fmean(values):.3g} {ends}"

@@ -161,17 +161,35 @@ def test_names_that_nobody_knows_are_kept():
     assert views.package_or_family("ebmkit, ours: anything") == "ebmkit, ours"
 
 
-def test_beyond_the_plane_the_better_end_is_above():
+def arena(**fields: tuple[float, float]) -> views.Results:
+    """An arena of its own: numbers of two contestants at seed 0, one more at each later seed."""
     runs = [
-        {"budget": "seconds", "target": "digits", "contestant": name, "seed": seed, "accuracy": 0.75}
-        | {"nats": nats + seed, "kl": None}
-        for name, nats in (("worse", -5.0), ("well", 10.0))
+        {"budget": "gradients", "target": "digits", "contestant": name, "seed": seed, "accuracy": 0.75}
+        | {field: both[i] + seed for field, both in fields.items()}
+        for i, name in enumerate(("first", "other"))
         for seed in range(3)
     ]
-    results = views.Results({"runs": runs, "maps": {}})
-    head, first, second = views.beyond(results, "seconds", "digits").splitlines()
-    assert "nats" in head and " ".join(first.split()) == "well 11 (10 to 12) 0.75"
-    assert " ".join(second.split()) == "worse -4 (-5 to -3) 0.75"
+    return views.Results({"runs": runs, "maps": {}})
+
+
+@pytest.mark.parametrize(
+    ("fields", "best", "line"),
+    [
+        ({"kl": (5.0, 10.0)}, "first", "first 6 (5 to 7) 0.75"),
+        ({"nats": (5.0, 10.0), "gap": (0.0, 1.0)}, "other", "other 11 (10 to 12) 0.75"),
+        (
+            {"nats_high": (6.0, 12.0), "nats_low": (5.0, 10.0)},
+            "other",
+            "other 11 (10 to 12) 13 (12 to 14) 0.75",
+        ),
+    ],
+)
+def test_beyond_the_plane_the_better_one_is_above(fields, best, line):
+    results = arena(**fields)
+    head, first, second = views.beyond(results, "gradients", "digits").splitlines()
+    assert head.split()[0] == "digits" and head.split()[-1] == "accuracy"
+    assert first.split()[0] == best and second.split()[0] != best
+    assert " ".join(first.split()) == line
 
 
 # what is stored
@@ -186,12 +204,12 @@ def test_the_stored_table_is_whole():
     for budget in ("gradients", "seconds"):
         names = results.names(budget)
         assert views.TRUTH in names and len(names) > 15
-        for target in results.targets:
+        for target in results.plane(budget):
             assert set(results.names(budget, target)) == set(names)
 
 
 def test_the_truth_cannot_be_told_from_itself():
     results = views.load()
-    for target in results.targets:
+    for target in results.plane("gradients"):
         assert max(results.of("gradients", target, views.TRUTH, "kl")) < 1e-6
         assert min(results.of("gradients", target, views.TRUTH, "p")) > 1e-4
