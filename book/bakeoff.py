@@ -81,6 +81,11 @@ SETTING = {
 }
 
 
+STOPS = FloatingPointError, ValueError
+"""How a training says that it can go no further: a loss or a chain is not
+finite, or a flow cannot be inverted any more."""
+
+
 @cache
 def arena(target: str) -> Arena:
     """By the name of its target."""
@@ -92,13 +97,13 @@ def arena(target: str) -> Arena:
 def trained(
     who: Contestant, target, updates: int, scale: float, watch=None
 ):
-    """What was learned, or None if it diverged."""
+    """What was learned, or what was said when it ended before."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return who.train(target, updates, scale, watch)
-        except FloatingPointError:
-            return None
+        except STOPS as stop:
+            return str(stop)
 
 
 class Curve:
@@ -154,8 +159,8 @@ def row(
     found = {"updates": updates, "scale": scale, "end": "done"}
     el.seed(seed)
     learned = trained(who, there.target, updates, scale, watch)
-    if learned is None:
-        return found | {"end": "diverged", "kl": None}
+    if isinstance(learned, str):
+        return found | {"end": "diverged", "kl": None, "said": learned}
     judged = there.judge(learned)
     if watch:
         watch.points.append([updates, judged["kl"]])
