@@ -4,9 +4,20 @@
     method, history = PLANE["persistent chains"].train(target)
     exact.kl(target, PLANE["persistent chains"].model(method), exact.Grid((-10, 10), n=300))
 
-Energies are perceptrons with a Gaussian reference, so that methods differ by what they do with them. ``kl``
-of a recipe is the range of that divergence over three seeds: what was measured, not what is wished for. Some
-of the ranges are bad, and stay so: to show them is what the table is for.
+Energies are perceptrons with a Gaussian reference, so that methods differ by what they do with them. The
+density of a method without an energy of points is that of its generator, summed over a grid of latents.
+``kl`` of a recipe is the range of that divergence over three seeds: what was measured, not what is wished
+for. Some of the ranges are bad, and stay so: to show them is what the table is for.
+
+Some methods of the package have no recipe here:
+
+- `SymbolVectorCoupling <ebmlearn.methods.SymbolVectorCoupling>` and
+  `Classification <ebmlearn.methods.Classification>` learn from labels, which points do not have;
+- `FisherCritic <ebmlearn.methods.FisherCritic>` estimates the Fisher divergence of a model that is given;
+- `WeightSampler <ebmlearn.methods.WeightSampler>` samples the weights of a net, whose energy is given;
+- `MotionRepresentation <ebmlearn.methods.MotionRepresentation>` and its like represent positions and signals;
+- `BiSM <ebmlearn.methods.BiSM>` and `VaGES <ebmlearn.methods.VaGES>` are for energies with hidden units:
+  chapters 17 and 18 train a Gaussian-Bernoulli machine, whose partition function is a sum.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,21 +28,30 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ebmlearn.energy import Energy, ExactEnergy, Gaussian
-from ebmlearn.evaluate.exact import Grid
+from ebmlearn.energy import Energy, ExactEnergy, Gaussian, GaussianMixture
+from ebmlearn.evaluate.exact import Grid, marginal
 from ebmlearn.methods import (
     NCE,
+    VAE,
+    AlternatingBackprop,
+    BiDVL,
     CoopNets,
+    DivergenceTriangle,
+    DualMCMC,
     EnergyDiscrepancy,
     ExactLikelihood,
     FlowContrastive,
+    LatentPrior,
     MaximumLikelihood,
+    NeuralTransport,
     ScoreMatching,
+    ShortRunInference,
+    VariationalTeaching,
 )
-from ebmlearn.nets import MLPEnergy, MLPGenerator, RealNVP
+from ebmlearn.nets import JointMLPEnergy, MLPEnergy, MLPGenerator, RealNVP
 from ebmlearn.objectives import denoising_score_matching, score_matching
 from ebmlearn.posteriors import GaussianPosterior
-from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, ula
+from ebmlearn.sample import Chain, DataStart, NoiseStart, ReplayBuffer, hmc, ula
 from ebmlearn.schedules import linear
 from ebmlearn.targets import eight_gaussians, four_weighted_gaussians
 from ebmlearn.train import Hook, Method, fit
@@ -48,11 +68,42 @@ CHAIN = Chain(ula, n_steps=20, step_size=0.14)
 LONG_STEPS = CHAIN.replace(step_size=0.2)
 """For chains that begin in noise or at the drafts of a generator."""
 
+LATENT_CHAIN = Chain(ula, n_steps=10, step_size=0.1)
+"""For chains of latents, on posteriors, that begin near their end."""
+
+FRESH_LATENT_CHAIN = LATENT_CHAIN.replace(n_steps=20)
+"""For those that begin in noise."""
+
+PRIOR_CHAIN = Chain(ula, n_steps=20, step_size=0.4)
+"""For latents of a learned prior, from noise."""
+
+FLOW_CHAIN = Chain(hmc, n_steps=2, step_size=0.25, n_leapfrog=3)
+"""For persistent chains in the latent space of a flow."""
+
+LATENTS = Grid((-4.5, 4.5), n=60)
+"""Where the density of a generator sums over its two latents."""
+
+JOINT_LATENTS = Grid((-12, 12), n=12)
+"""The same of a joint energy, which is as smooth as its bounded slope makes it."""
+
 SPREAD = 2.5
 """Standard deviation of noise that covers both targets."""
 
+N_DATA = 10_000
+"""Data of a method that must meet each of them again."""
+
 ADAM = partial(torch.optim.Adam, betas=(0.5, 0.999))
 """The optimiser of an energy and its companions: a short memory, because each moves the other's aim."""
+
+
+def fresh(target: ExactEnergy) -> Any:
+    """New points for each batch."""
+    return target.sample
+
+
+def numbered(target: ExactEnergy) -> Any:
+    """The same points in each pass, and their numbers."""
+    return target.sample(N_DATA), torch.arange(N_DATA)
 
 
 @dataclass(frozen=True)
@@ -67,9 +118,11 @@ class PlaneRecipe:
             where the method keeps one.
         kl: Least and largest ``KL(target ‖ model)`` in nats over the seeds 0 to 2, for each target.
         gradients: What one update costs: passes backward through the net of the density, at one point each,
-            by the point or by the weights. Companions, such as a flow, do not count.
+            by the point or by the weights. Companions do not count. Where two nets make the density, a pass
+            through both at once is one. The mean over all updates, if they differ.
         sample: ``sample(method, n)`` draws as the method itself does, ``(n, 2)``; None if it has no sampler
-            of its own. The persistent chains are at most as many as their bank holds.
+            of its own. Of persistent chains there are as many as their bank holds, and no more.
+        data: ``data(target)`` is what `fit <ebmlearn.train.fit>` takes.
     """
 
     make: Callable[[ExactEnergy, int], Method]
@@ -78,7 +131,8 @@ class PlaneRecipe:
     model: Callable[[Any], Energy]
     kl: dict[str, tuple[float, float]]
     gradients: float
-    sample: Callable[[Any, int], Tensor] | None
+    sample: Callable[[Any, int], Tensor] | None = None
+    data: Callable[[ExactEnergy], Any] = fresh
 
     def train(
         self, target: ExactEnergy, *, steps: int | None = None, hooks: Sequence[Hook] = ()
@@ -95,7 +149,8 @@ class PlaneRecipe:
         """
         steps = self.steps if steps is None else steps
         method = self.make(target, steps)
-        return method, fit(method, target.sample, steps=steps, batch_size=self.batch_size, hooks=hooks)
+        data = self.data(target)
+        return method, fit(method, data, steps=steps, batch_size=self.batch_size, hooks=hooks)
 
 
 def net(n_fourier: int = 16) -> MLPEnergy:
@@ -167,12 +222,134 @@ def flow_contrastive(target: ExactEnergy, steps: int) -> Method:
     )
 
 
+def variational_teaching(target: ExactEnergy, steps: int) -> Method:
+    """Cooperative learning with an encoder in place of the known latents."""
+    return VariationalTeaching(
+        net(0),
+        generator(),
+        encoder(),
+        chain=LONG_STEPS,
+        lr_energy=linear(2e-3, steps),
+        lr_vae=linear(2e-3, steps),
+        optimizer=ADAM,
+        ema=0.99,
+    )
+
+
+def dual_mcmc(target: ExactEnergy, steps: int) -> Method:
+    """Dual-MCMC teaching, with a chain of latents that begins at the inference model."""
+    return DualMCMC(
+        net(0),
+        generator(),
+        encoder(),
+        chain=LONG_STEPS,
+        latent_chain=LATENT_CHAIN,
+        lr_energy=linear(2e-3, steps),
+        lr_generator=linear(2e-3, steps),
+        lr_posterior=linear(2e-3, steps),
+        optimizer=ADAM,
+        ema=0.99,
+    )
+
+
+def neural_transport(target: ExactEnergy, steps: int) -> Method:
+    """A flow, tilted after the three fifths of the updates in which it alone learns."""
+    warmup = 3 * steps // 5
+    return NeuralTransport(
+        MLPEnergy(2, (64, 64)),
+        RealNVP((2,), 4, 32),
+        ReplayBuffer(torch.randn(2000, 2)),
+        chain=FLOW_CHAIN,
+        warmup=warmup,
+        lr=linear(5e-3, steps - warmup),
+        lr_flow=linear(5e-3, warmup),
+        ema=0.99,
+    )
+
+
+def divergence_triangle(target: ExactEnergy, steps: int) -> Method:
+    """The divergence triangle with the signs of its paper, by which the encoder becomes a curve."""
+    energy = JointMLPEnergy((2,), 2, (32,), joint_widths=(32,), spectral_norm=True, reference_std=3.0)
+    return DivergenceTriangle(
+        energy,
+        generator(),
+        encoder(),
+        lr_energy=linear(5e-3, steps),
+        lr_generator=linear(5e-3, steps),
+        lr_posterior=linear(5e-3, steps),
+    )
+
+
+def bidvl(target: ExactEnergy, steps: int) -> Method:
+    """BiDVL with the constant rates and the narrow generator of chapter 19."""
+    return BiDVL(
+        net(0),
+        MLPGenerator(2, (2,), (64, 64), std=0.15),
+        encoder(),
+        data_weight=0.05,
+        latent_std=1.0,
+        lr_energy=3e-4,
+        lr_autoencoder=1e-3,
+    )
+
+
+def alternating_backprop(target: ExactEnergy, steps: int) -> Method:
+    """Alternating back-propagation, whose chains go on where they were when their datum came last."""
+    return AlternatingBackprop(generator(), N_DATA, chain=LATENT_CHAIN, lr=linear(5e-3, steps))
+
+
+def short_run_inference(target: ExactEnergy, steps: int) -> Method:
+    """Short-run inference at a step size that stays."""
+    return ShortRunInference(generator(), chain=FRESH_LATENT_CHAIN, lr=linear(5e-3, steps))
+
+
+def latent_prior(target: ExactEnergy, steps: int) -> Method:
+    """A latent-space prior that learns together with its generator."""
+    return LatentPrior(
+        MLPEnergy(2, (32, 32), reference_std=1.0),
+        generator(),
+        prior_chain=PRIOR_CHAIN,
+        posterior_chain=FRESH_LATENT_CHAIN,
+        lr_prior=linear(1e-3, steps),
+        lr_generator=linear(5e-3, steps),
+    )
+
+
 def averaged(method: Any) -> Energy:
     return method.averages["energy"]
 
 
 def trained(method: Any) -> Energy:
     return method.energy
+
+
+def tilted(method: Any) -> Energy:
+    """The flow with the average of the tilts."""
+    return lambda x: method.averages["tilt"](x) - method.flow.log_prob(x)
+
+
+def of_generator(method: Any) -> Energy:
+    """The density of a generator of latents from ``N(0, I)``."""
+    return marginal(method.generator, LATENTS)
+
+
+def of_latent_prior(method: Any) -> Energy:
+    """The density of a generator of latents from a learned prior."""
+    with torch.no_grad():
+        weights = (-method.prior(LATENTS.points)).softmax(0)
+        z = LATENTS.points[weights > 0]  # the prior may be so steep that the least underflow
+        return GaussianMixture(method.generator(z), method.generator.std, weights[weights > 0])
+
+
+def of_joint(method: Any) -> Energy:
+    """The density of the points of a joint energy."""
+    z = JOINT_LATENTS.points
+
+    def energy(x: Tensor) -> Tensor:
+        pairs = x.repeat_interleave(len(z), 0), z.repeat(len(x), 1)
+        return -(-method.energy.joint(*pairs)).view(len(x), -1).logsumexp(1)
+
+    return energy
 
 
 def by_method(method: Any, n: int) -> Tensor:
@@ -188,12 +365,13 @@ def _recipe(
     more: int = 0,
     model: Callable[[Any], Energy] = averaged,
     sample: Callable[[Any, int], Tensor] | None = None,
+    data: Callable[[ExactEnergy], Any] = fresh,
     steps: int = 1000,
     batch_size: int = 200,
 ) -> PlaneRecipe:
     """A recipe with ``passes`` gradients for each point of the batch, and ``more`` that no batch changes."""
     kl = dict(zip(TARGETS, (t4, eight), strict=True))
-    return PlaneRecipe(make, steps, batch_size, model, kl, passes * batch_size + more, sample)
+    return PlaneRecipe(make, steps, batch_size, model, kl, passes * batch_size + more, sample, data)
 
 
 WITH_CHAIN = CHAIN.n_steps + 2
@@ -248,5 +426,70 @@ PLANE = {
     "flow contrastive estimation": _recipe(
         flow_contrastive, (0.054, 0.099), (0.27, 0.41), passes=2, model=trained, sample=by_method
     ),
+    "VAE as sampler": _recipe(
+        variational_teaching, (0.29, 0.29), (float("nan"), float("nan")), passes=WITH_CHAIN, sample=by_method
+    ),
+    "dual-MCMC teaching": _recipe(
+        dual_mcmc, (0.37, 0.37), (float("nan"), float("nan")), passes=WITH_CHAIN, sample=by_method
+    ),
+    # the flow's likelihood; then two proposals of three steps and one gradient at their start, and the tilt's
+    # weights at datum and sample
+    "neural transport": _recipe(
+        neural_transport,
+        (0.089, 0.089),
+        (float("nan"), float("nan")),
+        passes=0.6 + 0.4 * (2 * 3 + 1 + 2),
+        model=tilted,
+        sample=by_method,
+    ),
+    # the energy's weights at datum and draw, the encoder's slope at the one, the generator's at the other
+    "divergence triangle": _recipe(
+        divergence_triangle,
+        (2.1, 2.1),
+        (float("nan"), float("nan")),
+        passes=4,
+        model=of_joint,
+        sample=by_method,
+    ),
+    # the energy's weights at datum and draw, and the slope for the generator
+    "BiDVL": _recipe(
+        bidvl, (1.57, 1.57), (float("nan"), float("nan")), passes=3, model=trained, sample=by_method
+    ),
+    "VAE": _recipe(
+        lambda target, steps: VAE(generator(), encoder(), lr=linear(5e-3, steps)),
+        (0.42, 0.42),
+        (float("nan"), float("nan")),
+        passes=1,
+        model=of_generator,
+        sample=by_method,
+        batch_size=500,
+    ),
+    # the steps of the chain, and the weights
+    "alternating back-propagation": _recipe(
+        alternating_backprop,
+        (0.36, 0.36),
+        (float("nan"), float("nan")),
+        passes=LATENT_CHAIN.n_steps + 1,
+        model=of_generator,
+        sample=by_method,
+        data=numbered,
+    ),
+    "short-run inference": _recipe(
+        short_run_inference,
+        (0.59, 0.59),
+        (float("nan"), float("nan")),
+        passes=FRESH_LATENT_CHAIN.n_steps + 1,
+        model=of_generator,
+        sample=by_method,
+    ),
+    # the steps of both chains, the prior's weights at both ends, and the generator's at one
+    "latent-space prior": _recipe(
+        latent_prior,
+        (0.59, 0.59),
+        (float("nan"), float("nan")),
+        passes=PRIOR_CHAIN.n_steps + FRESH_LATENT_CHAIN.n_steps + 3,
+        model=of_latent_prior,
+        sample=by_method,
+    ),
 }
-"""The methods that yield an energy of points, by name."""
+"""The methods that yield a density of points, by name."""
