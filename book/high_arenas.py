@@ -73,6 +73,13 @@ def log_prob(energy: Energy, x: Tensor) -> Tensor:
         return torch.cat([energy.log_prob(part) for part in x.split(100)])
 
 
+def gaussian(x: Tensor) -> Gaussian:
+    """That of maximum likelihood."""
+    cov = torch.cov(x.T, correction=0)
+    # symmetric up to rounding
+    return Gaussian(x.mean(0), 0.5 * (cov + cov.T))
+
+
 def exact(energy: ExactEnergy) -> Learned:
     return Learned(energy, energy.sample)
 
@@ -136,28 +143,33 @@ def split(target: Any, n: int) -> tuple[Tensor, Tensor]:
 
 
 def kernels(target: Any) -> Learned:
-    """A kernel density estimate, in coordinates in which data have mean 0
-    and covariance I: of 8 bandwidths that which other data like best."""
+    """A kernel density estimate. Its kernels are round, or have the shape
+    of the data's Gaussian: of 8 bandwidths for either, that which 500
+    other data like best."""
     x, other = split(target, N_FIT)
-    at = Coordinates(Gaussian(x.mean(0), torch.cov(x.T)))
-    x, other = at.white(x), at.white(other)
+    own = gaussian(x)
+    width = x.var(0).mean() * torch.eye(x.shape[1])
     best = max(
-        (GaussianMixture(x, h) for h in BANDWIDTHS),
-        key=lambda p: log_prob(p, other).mean().item(),
+        (
+            MovedBack(GaussianMixture(at.white(x), h), at)
+            for at in map(Coordinates, (own, Gaussian(own.mean, width)))
+            for h in BANDWIDTHS
+        ),
+        key=lambda p: log_prob(p, other[:500]).mean().item(),
     )
-    return exact(MovedBack(best, at))
+    return exact(best)
 
 
 def by_flow(
     target: Any, updates: int, scale: float, watch: Watch | None = None
 ) -> Learned:
-    """An autoregressive flow of the package zuko, in the coordinates of
-    `kernels`. Its best update by other data is kept: it knows its
-    likelihood, and would learn the digits by heart."""
+    """An autoregressive flow of the package zuko, in coordinates in which
+    the data have mean 0 and covariance I. Its best update by other data is
+    kept: it knows its likelihood, and would learn the digits by heart."""
     import zuko
 
     x, other = split(target, 100_000)
-    at = Coordinates(Gaussian(x.mean(0), torch.cov(x.T)))
+    at = Coordinates(gaussian(x))
     net = zuko.flows.MAF(
         x.shape[1], transforms=3, hidden_features=(64, 64)
     )
@@ -273,8 +285,7 @@ class MachineJudge:
 
 def moments(truth: GRBM) -> Gaussian:
     """The Gaussian fitted to 10,000 samples."""
-    x = truth.sample(10_000)
-    return Gaussian(x.mean(0), torch.cov(x.T))
+    return gaussian(truth.sample(10_000))
 
 
 def learner(
@@ -314,11 +325,12 @@ def chains(
 ) -> Callable[[GRBM, GRBM, Rates], el.Method]:
     """Maximum likelihood with chains that persist, or start at data.
 
-    1,000 persistent chains begin in the Gaussian fitted to the data.
+    1,000 persistent chains begin at exact samples of the untrained
+    machine, as in chapter 4.
     """
 
     def make(rbm: GRBM, truth: GRBM, rates: Rates) -> el.Method:
-        bank = el.ReplayBuffer(moments(truth).sample(1000))
+        bank = el.ReplayBuffer(rbm.sample(1000))
         start = bank if persistent else el.DataStart()
         return el.MaximumLikelihood(
             rbm,
@@ -361,7 +373,6 @@ def with_posterior(
 
 
 DENOISE = partial(objectives.denoising_score_matching, sigma=0.3)
-LR_LANGEVIN = 0.01
 SWEEP = el.Chain(el.gibbs, n_steps=1)
 
 # Gradients of one datum. A sweep or a step of a chain is one. Learning by
@@ -380,7 +391,7 @@ MACHINES = {
     "contrastive divergence": learner(3, chains(SWEEP, 0.03, False)),
     "persistent chains, Gibbs": learner(3, chains(SWEEP, 0.03), own=True),
     "persistent chains, Langevin": learner(
-        7, chains(langevin(), LR_LANGEVIN), own=True
+        7, chains(langevin(), 0.003), own=True
     ),
     "sliced score matching": learner(
         3, by_score(objectives.sliced_score_matching, 0.05)
@@ -443,8 +454,7 @@ def pixels() -> Digits:
 
 def fitted(digits: Digits) -> Gaussian:
     """The Gaussian of the training data."""
-    x = digits.train
-    return Gaussian(x.mean(0), torch.cov(x.T, correction=0))
+    return gaussian(digits.train)
 
 
 # The linear generator

@@ -1,9 +1,11 @@
 """The arenas of the bake-off beyond the plane: their judges, held to answers known by other means.
 
-Broken on purpose and seen to fail: log Z of the truth left out of the divergence; the covariance in place of
-its factor in the coordinates; the sign of their log-determinant; AIS forward and reverse exchanged.
+Broken on purpose and seen to fail: log Z left out of the densities; a factor multiplied where it is to be
+solved by, and the sign of its log-determinant; another optimum of the linear generator; large modes
+elsewhere; log Z of the reverse direction with the other sign.
 """
 
+import copy
 import importlib
 import math
 
@@ -95,14 +97,16 @@ def test_gibbs_stands_in_for_a_sampler(machines, high):
 
 @pytest.mark.slow
 @pytest.mark.statistical
-def test_chains_at_the_wrong_temperature_make_a_machine_worse(machines, high):
-    lost = {}
+def test_chains_at_the_wrong_temperature_lead_away_from_the_truth(machines, high):
+    """Half of the precision in the chains, so that learning doubles it: 3 nats where it ends."""
+    truth, lost = machines.target, {}
     for noise in (1.0, math.sqrt(2)):
         el.seed(0)
-        rule = high.learner(7, high.chains(high.langevin(noise), high.LR_LANGEVIN))
-        found = machines.judge(rule.train(machines.target, 300, 1.0, None))
-        lost[noise] = found["kl"]
-    assert lost[math.sqrt(2)] > lost[1.0] + 0.1
+        rule = high.chains(high.langevin(noise), 0.01)
+        method = rule(copy.deepcopy(truth), truth, high.falling(150, 1.0))
+        el.fit(method, truth.sample, steps=150, batch_size=high.BATCH, progress=False)
+        lost[noise] = machines.judge(high.exact(method.energy))["kl"]
+    assert lost[math.sqrt(2)] > lost[1.0] + 0.5
 
 
 def test_the_best_linear_generator_has_no_gap(linear_arena):
@@ -127,16 +131,18 @@ def test_a_gap_is_positive_for_every_other_generator(linear_arena, high):
 def test_densities_moved_back_are_densities_of_the_data(high):
     """A Gaussian in whitened coordinates, moved back, is the Gaussian that whitens."""
     generator = high.fixed(0)
-    gauss = Gaussian(torch.arange(5.0), torch.cov(torch.randn(5, 20, generator=generator)))
+    scale = torch.randn(5, 5, generator=generator)
+    gauss = high.gaussian(torch.arange(5.0) + torch.randn(200, 5, generator=generator) @ scale)
     at = high.Coordinates(gauss)
     moved = high.MovedBack(Gaussian(torch.zeros(5), torch.eye(5)), at)
     x = gauss.sample(50, generator)
-    torch.testing.assert_close(high.log_prob(moved, x), gauss.log_prob(x))
+    torch.testing.assert_close(high.log_prob(moved, x), gauss.log_prob(x), atol=1e-3, rtol=1e-4)
     torch.testing.assert_close(at.back(at.white(x)), x, atol=1e-4, rtol=1e-4)
     mean = moved.sample(20_000, generator).mean(0) - gauss.mean
     assert (mean / (gauss.factor.square().sum(1) / 20_000).sqrt()).abs().max() < 5
 
 
+@pytest.mark.slow
 def test_annealing_brackets_a_likelihood_that_is_known(annealed, high):
     """A Gaussian with another mean and another width, given as an energy that does not know its log Z."""
     mean, std = 0.3, 0.8
