@@ -73,10 +73,13 @@ SHORT = {
     "dual-MCMC teaching": "dual MCMC",
     "divergence triangle": "triangle",
     TRUTH: "truth",
+    "checkerboard": "checker- board",
 }
 SHORTER = {
     "persistent chains": "persistent",
     "energy discrepancy": "discrepancy",
+    "noise-contrastive estimation": "contrast",
+    "score matching": "scores",
 }
 """Beside the name of a package."""
 
@@ -227,7 +230,7 @@ def ranks(values: Tensor) -> Tensor:
 
 
 def resampled(
-    values: Tensor, *, targets: bool = True, n: int = 2000
+    values: Tensor, *, targets: bool = True, n: int = 1000
 ) -> Tensor:
     """Mean ranks in contests that might have been, ``(n, contestant)``.
 
@@ -235,16 +238,15 @@ def resampled(
     by itself, and the targets too unless these are held fixed.
     """
     g = torch.Generator().manual_seed(0)
-    n_targets, n_seeds = values.shape[1:]
-    out = []
-    for _ in range(n):
-        picked = values
-        if targets:
-            at = torch.randint(n_targets, (n_targets,), generator=g)
-            picked = values[:, at]
-        seeds = torch.randint(n_seeds, values.shape, generator=g)
-        out.append(ranks(picked.gather(-1, seeds)))
-    return torch.stack(out)
+    n_names, n_targets, n_seeds = values.shape
+    at = torch.arange(n_targets).expand(n, -1)
+    if targets:
+        at = torch.randint(n_targets, (n, n_targets), generator=g)
+    shape = n, n_names, n_targets, n_seeds
+    seeds = torch.randint(n_seeds, shape, generator=g)
+    drawn = values[:, at].transpose(0, 1).gather(-1, seeds)
+    # in pieces, because all pairs of contestants are compared
+    return torch.cat([ranks(part) for part in drawn.split(100)])
 
 
 def ranking(
@@ -279,20 +281,41 @@ def ranking(
     )
 
 
+def steady(results: Results, budget: str, name: str) -> float:
+    """Largest divergence of the seeds over the least, median target."""
+    factors = []
+    for target in results.plane(budget):
+        kls = results.of(budget, target, name, ENERGY)
+        top = max(kls)
+        factors.append(top / min(kls) if top < math.inf else top)
+    return statistics.median_low(factors)
+
+
+def seconds(results: Results, name: str) -> float:
+    """That a run of equal gradients takes on one idle thread."""
+    ms = results.record["speed"].get(name, 0.0)
+    target = results.plane("gradients")[0]
+    return results.of("gradients", target, name, "updates")[0] * ms / 1000
+
+
 def rank_table(results: Results, budget: str, **how: Any) -> str:
     """Mean ranks by energy and by samples, and their intervals.
 
-    The truth stands above, with its accuracy in place of a rank. The last
-    line names who diverged.
+    After them by how much seeds differ (`steady`) and, for equal
+    gradients, the seconds. The truth stands above, with its accuracy in
+    place of ranks. The last line names who diverged.
     """
     made = [
         ranking(results, budget, field, **how)
         for field in (ENERGY, SAMPLES)
     ]
+    wide = 1 + max(len(short(name)) for name in made[0].mean)
+    timed = budget == "gradients"
+    head = f"{'energy':11}{'samples':10}{'seeds':>6}"
     accuracy = results.typical(budget, TRUTH, SAMPLES)
     lines = [
-        f"equal {budget:23}{'energy':>6}{'samples':>12}",
-        f"truth: accuracy {accuracy:.3f}",
+        f"{'equal ' + budget:{wide}}{head}" + timed * "    s",
+        f"{'truth':{wide + 11}}accuracy {accuracy:.3f}",
     ]
     for name in made[0].mean:
         cells = [
@@ -300,7 +323,13 @@ def rank_table(results: Results, budget: str, **how: Any) -> str:
             f"–{part.high[name]:.0f}"
             for part in made
         ]
-        lines.append(f"{short(name):29}{cells[0]:10} {cells[1]}")
+        factor = steady(results, budget, name)
+        cells += [f"{f'×{factor:.1f}' if factor < 100 else '>×99':>5}"]
+        took = f"{seconds(results, name):5.1f}" if timed else ""
+        lines.append(
+            f"{short(name):{wide}}{cells[0]:11}{cells[1]:10} "
+            f"{cells[2]}{took}"
+        )
     lost = {name: results.lost(budget, name) for name in made[0].mean}
     ended = [
         f"{short(name)} {n} of {tried}"
@@ -342,10 +371,13 @@ def draw_plane(results: Results, budget: str, ax: Any) -> None:
         name: (min(max(kl, 1.3 * low), 0.75 * high), min(accuracy, 1.0))
         for name, (kl, accuracy) in at.items()
     }
+    heights = [accuracy for _, accuracy in shown.values()]
+    bottom, top = min(heights) - 0.03, max(heights) + 0.05
     kl = np.geomspace(low, high, 200)
-    ax.fill_between(kl, most(kl), 1.03, color="0.93", lw=0)
+    ax.fill_between(kl, most(kl), 1.1, color="0.93", lw=0)
     ax.plot(kl, most(kl), "-", color="0.6", lw=1)
-    ax.set(xscale="log", xlim=(low, high), ylim=(0.47, 1.03))
+    ax.axhline(0.5, color="0.6", ls=":", lw=1)
+    ax.set(xscale="log", xlim=(low, high), ylim=(bottom, top))
     ax.set_xlabel("energy wrong by: KL, nats (median target)")
     ax.set_ylabel("samples told from data: accuracy")
     used = [f for f in LOOKS if f in {family(name) for name in at}]
@@ -463,7 +495,7 @@ def draw_maps(results: Results, names: list[str], axes: Any) -> None:
         )
         row[0].yaxis.label.set_fontsize(8)
     for ax, target in zip(axes[0], results.maps, strict=True):
-        ax.set_title(wrapped(target), fontsize=8)
+        ax.set_title(wrapped(SHORT.get(target, target), 9), fontsize=8)
 
 
 def wrapped(text: str, width: int = 12) -> str:
@@ -495,7 +527,7 @@ def course(results: Results, target: str, name: str) -> list[tuple]:
         for row in results.runs["seconds", target, name]
         if "curve" in row
     ]
-    ms = results.record["speed"]["plane"].get(name, 0.0)
+    ms = results.record["speed"].get(name, 0.0)
     points = []
     for at in zip(*curves, strict=False):
         values = [math.inf if kl is None else kl for _, kl in at]
@@ -546,6 +578,7 @@ def draw_time(results: Results, axes: Any) -> list[Any]:
         ax.set(xscale="log", yscale="log", title=target)
         ax.set_xticks([0.1, 0.3, 1, 3], ["0.1", "0.3", "1", "3"])
         ax.set_xticks([], minor=True)
+        ax.set_yticks([], minor=True)
         ax.grid(axis="y", color="0.9", lw=0.6)
     return lines
 

@@ -29,7 +29,7 @@ def made(values: dict[str, list[list[float | None]]], **more) -> views.Results:
         for seed, kl in enumerate(seeds)
     ]
     maps = {f"t{i}": {} for i in range(len(next(iter(values.values()))))}
-    return views.Results({"runs": runs, "maps": maps, "speed": {"plane": {}}} | more)
+    return views.Results({"runs": runs, "maps": maps, "speed": {}} | more)
 
 
 THREE = {
@@ -87,8 +87,19 @@ def test_a_table_has_a_line_for_each_and_says_who_diverged():
         row["end"] = "diverged"
     lines = views.rank_table(results, "seconds").splitlines()
     assert [line.split()[0] for line in lines[2:-1]] == ["better", "steady", "lost"]
-    assert lines[1] == "truth: accuracy 0.000" and lines[-1] == "diverged: lost 2 of 6"
+    assert " ".join(lines[1].split()) == "truth accuracy 0.000" and lines[-1] == "diverged: lost 2 of 6"
+    assert lines[2].split()[-1] == "×1.0" and lines[4].split()[-1] == ">×99"
     assert "oracle" not in "".join(lines)
+
+
+def test_seeds_differ_by_a_factor_and_a_run_has_seconds():
+    runs = made({"steady": [[1.0, 2.0], [1.0, 6.0], [1.0, 4.0]]}).record["runs"]
+    for row in runs:
+        row |= {"budget": "gradients", "updates": 300}
+    maps = {f"t{i}": {} for i in range(3)}
+    results = views.Results({"runs": runs, "maps": maps, "speed": {"steady": 20.0}})
+    assert views.steady(results, "gradients", "steady") == 4.0
+    assert views.seconds(results, "steady") == 6.0
 
 
 def test_a_seed_that_is_missing_is_said():
@@ -132,7 +143,7 @@ def test_a_map_stands_upright():
 
 
 def test_the_course_of_a_run_is_in_seconds_and_the_median_of_the_seeds():
-    results = made({"steady": [[1.0, 1.0, 1.0]]}, speed={"plane": {"steady": 20.0}})
+    results = made({"steady": [[1.0, 1.0, 1.0]]}, speed={"steady": 20.0})
     for row, end in zip(results.runs["seconds", "t0", "steady"], (1.0, None, 3.0), strict=True):
         row["curve"] = [[50, 9.0], [100, end]]
     assert views.course(results, "t0", "steady") == [(1.0, 9.0), (2.0, 3.0)]
@@ -157,7 +168,7 @@ def test_every_point_of_the_plane_has_a_label_inside_the_frame():
 def test_names_that_nobody_knows_are_kept():
     assert views.family("a new method") == views.OTHER and views.short("a new method") == "a new method"
     assert views.short("ebmkit, ours: persistent chains") == "ebmkit, ours: persistent"
-    assert views.short("ebmkit, ours: noise-contrastive estimation") == "ebmkit, ours: noise contrast"
+    assert views.short("ebmkit, ours: noise-contrastive estimation") == "ebmkit, ours: contrast"
     assert views.package_or_family("ebmkit, ours: anything") == "ebmkit, ours"
 
 
