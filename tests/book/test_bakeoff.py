@@ -127,6 +127,18 @@ def test_an_energy_that_is_no_number_is_judged_infinitely_far(flat):
     assert found["kl"] is None and found["accuracy"] is None
 
 
+def test_a_mixture_of_thousands_has_the_same_energy_at_once(flat):
+    el.seed(0)
+    mixture = GaussianMixture(
+        torch.randn(600, 2, dtype=torch.float64), 0.3, torch.rand(600, dtype=torch.float64)
+    )
+    x = 3 * torch.randn(1000, 2, dtype=torch.float64)
+    quick = flat.quick(mixture)
+    assert quick is not mixture and torch.allclose(quick(x), mixture(x), atol=1e-9)
+    few = flat.PLANE_TARGETS["T4"]()
+    assert flat.quick(few) is few
+
+
 def test_a_map_shows_low_y_first_and_the_mode_as_255(flat):
     target = with_box(GaussianMixture(torch.tensor([[3.0, -3.0]]), 0.5))
     rows = base64.b64decode(flat.density_map(target, learned(target)))
