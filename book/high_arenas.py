@@ -367,8 +367,8 @@ def with_posterior(
         posteriors.BernoulliPosterior(nn.Linear(VISIBLE, HIDDEN), HIDDEN),
         DENOISE,
         n_steps=2,
-        lr=rates(0.05),
-        lr_posterior=rates(0.05, 2),
+        lr=rates(0.016),
+        lr_posterior=rates(0.016, 2),
     )
 
 
@@ -557,7 +557,7 @@ GENERATORS = {
     "short-run inference": generative(
         21,
         lambda net, n, rates: el.ShortRunInference(
-            net, chain=infer(20), lr=rates(0.1)
+            net, chain=infer(20), lr=rates(0.03)
         ),
     ),
     "Gaussian": formula(lambda digits: exact(fitted(digits))),
@@ -718,8 +718,8 @@ PERCEPTRONS = {
             net,
             nets.MLPGenerator(LATENTS, (64,), (64,), std=0.5),
             chain=walk(10),
-            lr_energy=rates(2e-3),
-            lr_generator=rates(2e-3),
+            lr_energy=rates(6e-4),
+            lr_generator=rates(6e-4),
         ),
         own=True,
     ),
