@@ -411,6 +411,7 @@ def place(ax: Any, points: dict[str, tuple[float, float]]) -> None:
     centres = np.array(list(pixels.values()))
     unit = ax.figure.dpi / 72  # pixels of a point
     frame = ax.get_window_extent()
+    labels: list[tuple] = []
     taken = [
         (x - 4 * unit, y - 4 * unit, x + 4 * unit, y + 4 * unit)
         for x, y in centres
@@ -435,9 +436,14 @@ def place(ax: Any, points: dict[str, tuple[float, float]]) -> None:
                 box = (x, y, x + width, y + height)
                 hidden = sum(overlap(box, other) for other in taken)
                 hidden += 9 * outside(box, frame)
+                middle = (
+                    pixels[name] + (x + width / 2, y + height / 2)
+                ) / 2
+                hidden += 300 * any(inside(middle, b) for b in labels)
                 spots.append((hidden + 0.2 * away * unit, away, box))
         _, away, box = min(spots)
         taken.append(box)
+        labels.append(box)
         spot = (np.array(box[:2]) - pixels[name]) / unit
         text.remove()
         line = {"arrowstyle": "-", "lw": 0.5, "color": "0.5", "shrinkB": 3}
@@ -457,6 +463,11 @@ def overlap(one: tuple, other: tuple) -> float:
     wide = min(one[2], other[2]) - max(one[0], other[0])
     high = min(one[3], other[3]) - max(one[1], other[1])
     return max(wide, 0.0) * max(high, 0.0)
+
+
+def inside(point: Any, box: tuple) -> bool:
+    """Whether a point is in a box (left, bottom, right, top)."""
+    return box[0] < point[0] < box[2] and box[1] < point[1] < box[3]
 
 
 def outside(box: tuple, frame: Any) -> float:
@@ -540,23 +551,27 @@ def course(results: Results, target: str, name: str) -> list[tuple]:
 STROKES = "-", "--", "-.", ":", (0, (5, 1)), (0, (1, 3)), (0, (6, 2, 1, 2))
 
 
-def draw_time(results: Results, axes: Any) -> list[Any]:
+def draw_time(
+    results: Results, axes: Any, also: Iterable[str] = ()
+) -> list[Any]:
     """Divergence against seconds, a panel for each target.
 
-    What makes no updates has no course, but a level.
+    The best of each family and package, and others if one asks. What
+    makes no updates has no course, but a level.
 
     Returns:
         The lines of the last panel, for a legend.
     """
-    chosen = best_of_families(results, "seconds")
+    chosen = [*best_of_families(results, "seconds").values(), *also]
     lines: list[Any] = []
     for ax, target in zip(axes, results.plane("seconds"), strict=True):
         lines = []
-        for i, (kind, name) in enumerate(chosen.items()):
+        for i, name in enumerate(dict.fromkeys(chosen)):
             points = course(results, target, name)
-            mark, color = LOOKS.get(kind, LOOKS[OTHER])
-            if kind not in LOOKS:  # a package
+            mark, color = LOOKS[family(name)]
+            if family(name) == OTHER:
                 mark = "Pp*X<>"[i % 6]
+            mark = "h" if name in also else mark
             level = results.median("seconds", target, name, ENERGY)
             found = [(s, kl) for s, kl in points if kl < math.inf]
             lines += ax.plot(
