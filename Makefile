@@ -18,7 +18,7 @@ lab: export EBMLEARN_PROGRESS := 1
 
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions pdf lab figure benchmark truth gpu lock clean
+.PHONY: help book check test lint types unit slow doctest pairs pages nbval short wheel shake notebooks format student solutions pdf lab figure benchmark truth bakeoff gpu lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -92,6 +92,9 @@ wheel: .venv/.ready ## what may be missing from a wheel, and the command line, w
 	$(BIN)/python -m pip --python _build/wheel/env/bin/python install -q --no-deps --no-index --force-reinstall _build/wheel/*.whl
 	cd _build/wheel && $(THREADS) EBMLEARN_EXPECTED_IN="$(CURDIR)/_build/wheel/env" \
 		env/bin/python -P -m pytest -q -c ../../pyproject.toml -m "not slow" ../../tests/test_package.py ../../tests/commands
+
+bakeoff: .venv/.ready ## every method on the same targets: completes book/bakeoff.json; up to 80 minutes if it is not there
+	$(THREADS) $(BIN)/python book/bakeoff.py
 
 notebooks: .venv/.ready ## run the chapters that changed and store their outputs
 	$(BIN)/python book/notebooks.py run

@@ -51,7 +51,8 @@ class Row:
         cell: Which code cell shows it, from 1.
         index: Which of the chapter's rows it is, from 1.
         said: The row as `Claims` stores it.
-        shaken: In how many pairs of `make shake` it held, of how many.
+        shaken: In how many pairs of `make shake` it held, of how many;
+            None if that is not known, or if it rests on stored runs.
     """
 
     chapter: str
@@ -173,6 +174,8 @@ def problems(row: Row, book: pathlib.Path = BOOK) -> list[str]:
         out += proof(m.held_by, book)
     if said["held"] is not True:
         out.append("it is stored as not held")
+    if said["verdict"] == "holds in part" and not said["note"]:
+        out.append("it holds in part; let the note say in which")
     if row.shaken and row.shaken[0] < needed(
         row.shaken[1], said_often(said)
     ):
@@ -226,23 +229,25 @@ def with_shake(rows: list[Row], file: pathlib.Path) -> list[Row]:
     """The rows with what the table of `make shake` says of each.
 
     A row counts as shaken if the table has its words and its numbers by
-    name: a row that was written anew since then has neither.
+    name: a row that was written anew since then has neither. Nor does one
+    that rests on stored runs, since these are the same in every pair.
     """
-    found = {}
+    found: dict[tuple[str, str], list[dict]] = {}
     stored = json.loads(file.read_text("utf-8")) if file.exists() else {}
     for check in stored.get("rows", []):
         if check["kind"] == "claim":
-            found[check["chapter"], check["text"]] = check
+            key = check["chapter"], check["text"]
+            found.setdefault(key, []).append(check)
     out = []
     for row in rows:
-        said, names = row.said, None
+        said = row.said
         text = f"{said.get('claim')} ({said.get('place')})"
-        check = found.get((row.chapter, text))
-        if check is not None:
+        # a claim that is tested twice has a check for each of the tests
+        for check in found.get((row.chapter, text), []):
             names = [*map(labels, check["values"].values())]
-        if names and labels(shown(said)) in names:
-            pair = (check["held"], check["of"])
-            row = replace(row, shaken=pair)
+            if labels(shown(said)) in names and not from_stored(row):
+                pair = (check["held"], check["of"])
+                row = replace(row, shaken=pair)
         out.append(row)
     return out
 
@@ -323,11 +328,11 @@ def count(rows: list[Row], what: str) -> int:
 
     Args:
         what: A verdict; rows; papers that claim something; chapters;
-            tested rows; those with and without a record of `make shake`;
-            "firm" ones, which held in all its pairs; "single" ones, of
-            whose bounded numbers none has several values; and "on
-            average", where a bound is one of a mean; and "bare" ones,
-            which hold without a note.
+            tested rows; those with and without a record of `make shake`,
+            and "stored" ones, which can have none; "firm" ones, which
+            held in all its pairs; "single" ones, of whose bounded
+            numbers none has several values; "on average", where a bound
+            is one of a mean; and "bare" ones, which hold without a note.
 
     Raises:
         LedgerError: If there is no such number.
@@ -344,7 +349,10 @@ def count(rows: list[Row], what: str) -> int:
             for r in rows
         ),
         "shaken": len(shaken),
-        "not shaken": len(tested) - len(shaken),
+        "stored": sum(map(from_stored, tested)),
+        "not shaken": sum(
+            r.shaken is None and not from_stored(r) for r in tested
+        ),
         "firm": sum(held == of for held, of in shaken),
         "single": sum(
             all(len(m["values"]) == 1 for m in bounded(r)) for r in tested
@@ -360,6 +368,11 @@ def count(rows: list[Row], what: str) -> int:
             f"no number {what!r}; there are {', '.join(numbers)}"
         )
     return numbers[what]
+
+
+def from_stored(row: Row) -> bool:
+    """Is each of its bounded numbers out of a file or a test?"""
+    return all(m["held_by"] != HERE for m in bounded(row))
 
 
 def bounded(row: Row) -> list[dict[str, Any]]:

@@ -53,6 +53,8 @@ def tried(row: Row) -> str:
     """What `make shake` says of a row."""
     if row.said["verdict"] == "not tested":
         return ""
+    if ledger.from_stored(row):
+        return "from stored runs, not repeated under other seeds"
     if row.shaken is None:
         return "not yet under other seeds"
     return f"held in {row.shaken[0]} of {row.shaken[1]} pairs"

@@ -3,6 +3,9 @@
     shake.py                        eight pairs, all chapters, all
                                     statistical tests: two hours
     shake.py --out book/shake.json  the same, and store the table
+    shake.py --chapters 02 --into book/shake.json
+                                    put a chapter that is new or changed
+                                    into a table that is stored
     shake.py --short                two chapters, another seed, another
                                     arithmetic; a part of `make test`
     shake.py --chapters 04 tests --seeds 1000 2000
@@ -208,7 +211,9 @@ def rows(chapter: str, found: dict[str, dict]) -> list[dict]:
         for kind, check, text in judged:
             row = {"chapter": chapter, "cell": check["cell"], "kind": kind}
             row |= {"text": text, "held": {}, "values": {}}
-            row = out.setdefault((kind, check["cell"], text), row)
+            # a claim may be tested twice: its numbers tell which it is
+            names = tuple(m["label"] for m in check.get("measured", ()))
+            row = out.setdefault((kind, check["cell"], text, names), row)
             before = row["held"].get(pair, True)
             row["held"][pair] = check["held"] and before
             row["values"][pair] = values(check)
@@ -327,7 +332,7 @@ def shake(chosen: list[pathlib.Path], pairs: list[str], jobs: int) -> dict:
                 table["errors"] += errors(
                     source.stem, {"": {"errors": [lost]}}
                 )
-    table["rows"].sort(key=lambda r: (r["held"] - r["needed"], r["held"]))
+    table["rows"].sort(key=worst)
     about = {
         "date": str(date.today()),
         "machine": machine(),
@@ -382,6 +387,27 @@ def store(table: dict, path: pathlib.Path) -> None:
     write_whole(path, ("{\n" + ",\n".join(parts) + "\n}\n").encode())
 
 
+def merged(stored: dict, table: dict, chapters: list[str]) -> dict:
+    """A stored table with what is new of some chapters in it.
+
+    Its date, machine and pairs stay those of the whole run. Those of a
+    chapter that was run by itself stand under "later".
+    """
+    about = {k: table[k] for k in ("date", "machine", "pairs")}
+    later = stored.get("later", {}) | dict.fromkeys(chapters, about)
+    out = stored | {"later": dict(sorted(later.items()))}
+    for part in ("rows", "printed", "errors"):
+        kept = [r for r in stored[part] if r["chapter"] not in chapters]
+        out[part] = kept + table[part]
+    out["rows"].sort(key=worst)
+    return out
+
+
+def worst(row: dict) -> tuple[int, int]:
+    """Sorts first what holds least often."""
+    return row["held"] - row["needed"], row["held"]
+
+
 def main(argv: list[str]) -> int:
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -392,7 +418,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seeds", nargs="+", type=int)
     parser.add_argument("--pairs", nargs="+", choices=ARITHMETIC)
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--out", type=pathlib.Path)
+    write = parser.add_mutually_exclusive_group()
+    write.add_argument("--out", type=pathlib.Path)
+    write.add_argument("--into", type=pathlib.Path)
     args = parser.parse_args(argv)
     if args.short:
         vars(args).update(SHORT)
@@ -405,7 +433,13 @@ def main(argv: list[str]) -> int:
     for name in names:
         if not any(s.stem.startswith(name) for s in every):
             parser.error(f"there is no chapter {name}")
+    if args.into and not args.into.exists():
+        parser.error(f"--into: there is no {args.into}; use --out")
     table = shake(chosen, pairs, args.jobs)
+    if args.into:
+        stored = json.loads(args.into.read_text(encoding="utf-8"))
+        chapters = [s.stem for s in chosen]
+        store(merged(stored, table, chapters), args.into)
     if args.out:
         store(table, args.out)
     return 0 if report(table) else 1

@@ -73,14 +73,14 @@ def with_ebmkit(
     size: int = 256,
     lr: float = 1e-3,
     ema: float | None = None,
-    falling: bool = False,
+    falling: int = 0,
 ) -> None:
-    """Its ``Trainer``; ``falling`` lets the rate fall as ours does."""
+    """Its ``Trainer``; with ``falling`` the rate falls to 0 in so many updates, as ours does."""
     import ebm
 
     energy, loss = net(ebm), loss_of(ebm)
     optimizer = torch.optim.Adam([*energy.parameters(), *loss.parameters()], lr=lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, linear(1.0, STEPS)) if falling else None
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, linear(1.0, falling)) if falling else None
 
     def after(step: int, out: Any) -> None:
         if schedule is not None:
@@ -88,8 +88,7 @@ def with_ebmkit(
         watch(energy if trainer.ema is None else trainer.ema.module)
 
     trainer = ebm.Trainer(energy, loss, optimizer, device="cpu", ema_decay=ema, callback=after)
-    steps = STEPS if falling else FOREVER
-    trainer.fit(batches(target, size), steps=steps, batch_size=size, verbose=False)
+    trainer.fit(batches(target, size), steps=falling or FOREVER, batch_size=size, verbose=False)
 
 
 def with_torchebm(
@@ -101,9 +100,9 @@ def with_torchebm(
     size: int = 256,
     lr: float = 1e-3,
     ema: float | None = None,
-    falling: bool = False,
+    falling: int = 0,
 ) -> None:
-    """The loop of its README over one of its losses."""
+    """The loop of its README over one of its losses; ``falling`` as in `with_ebmkit`."""
     import torchebm.core
     import torchebm.losses
     import torchebm.samplers
@@ -124,9 +123,9 @@ def with_torchebm(
     if ema is not None and isinstance(loss_fn, torchebm.losses.ContrastiveDivergence):
         loss_fn.initialize_buffer((2,), init_noise_scale=plane.SPREAD)
     optimizer = torch.optim.Adam(energy.parameters(), lr=lr)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, linear(1.0, STEPS)) if falling else None
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, linear(1.0, falling)) if falling else None
     average = None if ema is None else torchebm.utils.ema.EMA(energy, ema)
-    for _ in range(STEPS if falling else FOREVER):
+    for _ in range(falling or FOREVER):
         loss = loss_fn(target.sample(size))
         if isinstance(loss, tuple):  # contrastive divergence gives the samples, too
             loss, _ = loss
@@ -168,7 +167,7 @@ CHAINS, COOPNETS, SCORE = "persistent chains", "cooperative learning", "score ma
 NCE, DISCREPANCY = "noise-contrastive estimation", "energy discrepancy"
 EPS = plane.LONG_STEPS.settings["step_size"] ** 2 / 2  # their ε is our s²/2
 K = plane.LONG_STEPS.n_steps
-AS_CHAINS = {"size": 200, "lr": 2e-3, "ema": 0.99, "falling": True}
+AS_CHAINS = {"size": 200, "lr": 2e-3, "ema": 0.99, "falling": STEPS}
 AS_SCORE = AS_CHAINS | {"lr": 5e-3}
 AS_NCE = AS_CHAINS | {"lr": 1e-2, "ema": None}
 

@@ -4,8 +4,9 @@ Bugs that they are for, each made once and seen to fail: values not held to thei
 not compared with the values; `held` not looked at; the page's table not compared with the rows; a table
 without rows passed over; a verdict without a bound let through; an unknown paper let through; the file of
 a proof not looked for, or not the test in it; a row counted twice; rows of shake matched by chapter alone;
-a row that shake found wanting let through; a chapter left out of the total; the anchors of rows one off; a
-filter without an option; a figure of grade M printed; a source that is not listed.
+a row that shake found wanting let through; two tests of one claim under one record; stored numbers counted
+as held under other seeds; "in part" without the part; a chapter left out of the total; the anchors of rows
+one off; a filter without an option; a figure of grade M printed; a source that is not listed.
 """
 
 import copy
@@ -56,7 +57,8 @@ def test_every_row_of_every_chapter_is_counted_once():
     assert sum(len(rows) for rows in ledger.by_paper(ROWS).values()) == total
     assert ledger.count(ROWS, "rows") == total
     assert ledger.count(ROWS, "tested") + ledger.count(ROWS, "not tested") == total
-    assert ledger.count(ROWS, "shaken") + ledger.count(ROWS, "not shaken") == ledger.count(ROWS, "tested")
+    parts = ("shaken", "not shaken", "stored")
+    assert sum(ledger.count(ROWS, k) for k in parts) == ledger.count(ROWS, "tested")
     assert len({row.anchor for row in ROWS}) == total
 
 
@@ -218,6 +220,7 @@ def proof(name):
         (without("verdict"), False, "a row is not whole: 'verdict'"),
         (set_row("paper", "9999.99999"), True, "paper is '9999.99999'; it must be one of"),
         (set_row("held", False), True, "stored as not held"),
+        (set_row("note", ""), True, "holds in part; let the note say in which"),
         (set_row("place", " "), True, "place is empty"),
         (lost, False, "the table on the page is not"),
         (all_lost, False, "the table on the page is not"),
@@ -282,6 +285,40 @@ def test_a_row_has_the_record_of_its_own_words_and_numbers(tmp_path, change, sha
     (found,) = ledger.with_shake([ledger.Row(**{**vars(row), "shaken": None})], tmp_path / "shake.json")
     assert found.shaken == shaken
     assert ("not yet" in views.tried(found)) is (shaken is None)
+
+
+def test_a_claim_that_is_tested_twice_has_the_record_of_each_test(tmp_path):
+    row = next(r for r in ROWS if r.chapter == CHAPTER and r.shaken == (8, 8))
+    other = json.loads(json.dumps(row.said))
+    for m in other["measured"]:
+        m["shown"] = f"another {m['shown']}"
+    checks = [
+        {"chapter": CHAPTER, "kind": "claim", "text": f"{row.said['claim']} ({row.said['place']})"}
+        | {"values": {"seed-1": ledger.shown(said)}, "held": held, "of": 8}
+        for said, held in ((row.said, 8), (other, 7))
+    ]
+    (tmp_path / "shake.json").write_text(json.dumps({"rows": checks}))
+    rows = [ledger.Row(**{**vars(row), "said": said, "shaken": None}) for said in (row.said, other)]
+    found = ledger.with_shake(rows, tmp_path / "shake.json")
+    assert [r.shaken for r in found] == [(8, 8), (7, 8)]
+
+
+def test_a_row_of_stored_runs_alone_has_no_record_of_other_seeds(tmp_path):
+    row = next(r for r in ROWS if r.shaken)
+    said = json.loads(json.dumps(row.said))
+    for m in ledger.bounded(row):
+        said["measured"][row.said["measured"].index(m)]["held_by"] = "book/long_runs.json"
+    check = {"chapter": row.chapter, "kind": "claim", "text": f"{said['claim']} ({said['place']})"}
+    check |= {"values": {"seed-1": ledger.shown(said)}, "held": 8, "of": 8}
+    (tmp_path / "shake.json").write_text(json.dumps({"rows": [check]}))
+    bare = ledger.Row(**{**vars(row), "said": said, "shaken": None})
+    (found,) = ledger.with_shake([bare], tmp_path / "shake.json")
+    assert found.shaken is None and "stored runs" in views.tried(found)
+    assert ledger.count([found], "stored") == 1 and ledger.count([found], "not shaken") == 0
+    said["measured"][0]["held_by"] = ledger.HERE
+    said["measured"][0].update(below=1e9, must_be="below 1e+09")
+    (found,) = ledger.with_shake([bare], tmp_path / "shake.json")
+    assert found.shaken == (8, 8)  # one number of its own is enough
 
 
 def test_a_row_that_held_less_often_than_it_says_is_a_fault():

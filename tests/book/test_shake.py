@@ -232,6 +232,53 @@ def test_a_row_that_a_pair_has_lost_is_not_held_and_a_call_that_fails_once_is():
     assert rows == {"a (b)": (1, 2, ["two"]), "call()": (1, 2, ["two"])}
 
 
+def test_two_tests_of_one_claim_are_two_checks():
+    claim = {"cell": 2, "claim": "a", "place": "b", "test": "", "note": ""}
+
+    def row(name, held):
+        return claim | {"held": held, "measured": [{"label": name, "shown": f"{name}: 1"}]}
+
+    def run(first):
+        return {"checks": [], "claims": [row("kept", first), row("lost", True)]}
+
+    rows = shake.rows("90", {"one": run(True), "two": run(False)})
+    assert [(r["text"], r["held"], r["values"]["two"]) for r in rows] == [
+        ("a (b)", 1, ["kept: 1"]),
+        ("a (b)", 2, ["lost: 1"]),
+    ]
+
+
+def run_of(chapter, held, date="2026-01-02"):
+    row = {"chapter": chapter, "text": "x", "held": held, "needed": 7}
+    about = {"date": date, "machine": {"cores": 2}, "pairs": ["seed-1"]}
+    return about | {"rows": [row], "printed": [{"chapter": chapter}], "errors": [{"chapter": chapter}]}
+
+
+def test_a_chapter_goes_into_a_stored_table_with_a_date_of_its_own(here, monkeypatch):
+    whole = run_of("03_b", 8, "2026-01-01") | {"machine": {"cores": 4}}
+    whole["rows"].append(run_of("90_small", 7)["rows"][0])
+    file = here / "table.json"
+    shake.store(whole, file)
+    monkeypatch.setattr(shake, "report", lambda table: True)
+    monkeypatch.setattr(shake, "shake", lambda chosen, pairs, jobs: run_of("90_small", 6))
+    for _ in range(2):  # a second time it takes the place of the first
+        assert shake.main(["--chapters", "90", "--into", str(file)]) == 0
+        table = json.loads(file.read_text())
+        assert [(r["chapter"], r["held"]) for r in table["rows"]] == [("90_small", 6), ("03_b", 8)]
+        for part in ("printed", "errors"):
+            assert [r["chapter"] for r in table[part]] == ["03_b", "90_small"]
+        assert (table["date"], table["machine"]) == ("2026-01-01", {"cores": 4})
+        about = {"date": "2026-01-02", "machine": {"cores": 2}, "pairs": ["seed-1"]}
+        assert table["later"] == {"90_small": about}
+
+
+@pytest.mark.parametrize("options", [["--into", "no.json"], ["--into", "a.json", "--out", "b.json"]])
+def test_a_table_that_is_not_there_takes_no_chapter(here, monkeypatch, options):
+    monkeypatch.setattr(shake, "shake", lambda *args: pytest.fail("two hours for nothing"))
+    with pytest.raises(SystemExit):
+        shake.main(["--chapters", "90", *options])
+
+
 JUNIT = """<?xml version="1.0"?><testsuites><testsuite time="12.5">
 <testcase classname="tests.test_a" name="test_good" time="1"/>
 <testcase classname="tests.test_a" name="test_bad[1]" time="1"><failure message="z"/></testcase>

@@ -574,6 +574,36 @@ CASES: dict[str, Case] = {
             (lambda k: 2**k / math.factorial(k), "its logarithm"),
         ],
     ),
+    "ex-21-bound": Case(
+        lambda: defined("ex-21-bound", "most"),
+        [
+            (lambda kl: sqrt(kl / 2), "bounds the total variation"),
+            (lambda kl: 0.5 + sqrt(kl / 2), "which share of the total variation"),
+            (lambda kl: 0.5 + kl / 4, "the square of the total variation"),
+            (lambda kl: 0.5 + sqrt(kl) / 2, "under the root"),
+            (lambda kl: sqrt(kl / 8), "guessing has an accuracy"),
+        ],
+    ),
+    "ex-21-blind": Case(
+        lambda: printed("ex-21-blind", r"accuracy ([0-9.]+)", r"([0-9.]+) nats"),
+        [
+            ((0.5407, 0.0108), "accuracy: the test is one-sided"),
+            ((0.5520, 0.0108), "accuracy: how many points are held out"),
+            ((0.5260, 0.0108), "accuracy: half of the points train"),
+            ((0.5736, 0.0108), "accuracy: the deviation of a share"),
+            ((0.5368, 0.0027), "KL: the total variation is twice"),
+            ((0.5368, 0.0736), "KL: that is the total variation"),
+        ],
+    ),
+    "ex-21-chance": Case(
+        lambda: defined("ex-21-chance", "spread"),
+        [
+            (lambda k, t: sqrt((k * k - 1) / 12), "that is for one target"),
+            (lambda k, t: (k * k - 1) / (12 * t), "that is the variance"),
+            (lambda k, t: sqrt((k * k - 1) / 12) / t, "variances add up"),
+            (lambda k, t: k / sqrt(12 * t), "whole numbers"),
+        ],
+    ),
     "ex-22-nat": Case(
         lambda: printed("ex-22-nat", r"bfloat16 to ([0-9,]+)", r"float16  to ([0-9,]+)"),
         [

@@ -33,9 +33,9 @@ def density_nets(method):
     return [getattr(method, "energy", None) or method.generator]
 
 
-def test_every_recipe_has_a_divergence_for_every_target():
+def test_every_recipe_says_how_far_from_t4_it_ends():
     for recipe in PLANE.values():
-        assert recipe.kl.keys() == TARGETS.keys()
+        assert "T4" in recipe.kl and recipe.kl.keys() <= TARGETS.keys()
         assert all(0 < low <= high for low, high in recipe.kl.values())
 
 
