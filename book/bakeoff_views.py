@@ -620,21 +620,33 @@ def beyond(results: Results, budget: str, target: str) -> str:
     elif ENERGY in fields:
         shown, sign = (ENERGY,), 1
     rows = []
-    for name in results.names(budget, target):
+    names = results.names(budget, target)
+    wide = 1 + max(len(target), *(len(SHORT.get(n, n)) for n in names))
+    for name in names:
         values = [results.of(budget, target, name, f) for f in shown]
         test = results.of(budget, target, name, SAMPLES)
         first = statistics.fmean(values[0])
-        cells = "".join(f"{spread(v):22}" for v in values)
+        cells = "".join(f"{spread(v):23}" for v in values)
         cells += f"{statistics.fmean(test):.2f}" if max(test) <= 1 else ""
-        rows.append((sign * first, f"{SHORT.get(name, name):28}{cells}"))
-    head = "".join(f"{f.replace('_', ', '):22}" for f in shown)
-    lines = [f"{target:28}{head}accuracy"]
+        rows.append(
+            (sign * first, f"{SHORT.get(name, name):{wide}}{cells}")
+        )
+    heads = {ENERGY: "KL, nats", "nats_low": "nats, one end"}
+    heads |= {"nats_high": "nats, other end"}
+    head = "".join(f"{heads.get(f, f):23}" for f in shown)
+    lines = [f"{target:{wide}}{head}accuracy"]
     return "\n".join(
         [*lines, *(line.rstrip() for _, line in sorted(rows))]
     )
 
 
 def spread(values: list[float]) -> str:
-    """Their mean and range, such as ``0.12 (0.1 to 0.15)``."""
-    ends = f"({min(values):.3g} to {max(values):.3g})"
-    return f"{statistics.fmean(values):.3g} {ends}"
+    """Their mean and range, such as ``0.12 (0.10 to 0.15)``."""
+    ends = f"({brief(min(values))} to {brief(max(values))})"
+    return f"{brief(statistics.fmean(values))} {ends}"
+
+
+def brief(value: float) -> str:
+    """Two decimals below 10, one below 100, and none above."""
+    digits = 2 if abs(value) < 10 else 1 if abs(value) < 100 else 0
+    return f"{value:.{digits}f}"

@@ -186,12 +186,12 @@ def arena(**fields: tuple[float, float]) -> views.Results:
 @pytest.mark.parametrize(
     ("fields", "best", "line"),
     [
-        ({"kl": (5.0, 10.0)}, "first", "first 6 (5 to 7) 0.75"),
-        ({"nats": (5.0, 10.0), "gap": (0.0, 1.0)}, "other", "other 11 (10 to 12) 0.75"),
+        ({"kl": (5.0, 10.0)}, "first", "first 6.00 (5.00 to 7.00) 0.75"),
+        ({"nats": (5.0, 10.0), "gap": (0.0, 1.0)}, "other", "other 11.0 (10.0 to 12.0) 0.75"),
         (
             {"nats_high": (6.0, 12.0), "nats_low": (5.0, 10.0)},
             "other",
-            "other 11 (10 to 12) 13 (12 to 14) 0.75",
+            "other 11.0 (10.0 to 12.0) 13.0 (12.0 to 14.0) 0.75",
         ),
     ],
 )
