@@ -206,19 +206,6 @@ def test_beyond_the_plane_the_better_one_is_above(fields, best, line):
 # what is stored
 
 
-def test_the_stored_table_is_whole():
-    """A row is missing, or stands there twice."""
-    results = views.load()
-    for (budget, target, name), rows in results.runs.items():
-        seeds = [row["seed"] for row in rows]
-        assert seeds == [0, 1, 2, 3, 4], (budget, target, name)
-    for budget in ("gradients", "seconds"):
-        names = results.names(budget)
-        assert views.TRUTH in names and len(names) > 15
-        for target in results.plane(budget):
-            assert set(results.names(budget, target)) == set(names)
-
-
 def test_the_truth_cannot_be_told_from_itself():
     results = views.load()
     for target in results.plane("gradients"):
