@@ -5,8 +5,9 @@
     python book/bakeoff.py --only T4 NCE    only these, by words
     python book/bakeoff.py --seeds 1        fewer seeds, to look
 
-The whole table takes {hours} on two cores that do nothing else. It is
-made in three parts; what is stored is not made again.
+The whole table takes about two hours on two slow cores, and less where a
+second of training brings more updates. It is made in three parts; what is
+stored is not made again.
 
 1. Speed: the milliseconds of an update of each contestant, on one thread.
    Only this needs a machine that does nothing else.
