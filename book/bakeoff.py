@@ -161,7 +161,8 @@ def row(
     el.seed(seed)
     learned = trained(who, there.target, updates, scale, watch)
     if isinstance(learned, str):
-        return found | {"end": "diverged", "kl": None, "said": learned}
+        end = {"end": "diverged", "kl": None, "said": learned}
+        return found | end
     judged = there.judge(learned)
     if watch:
         watch.points.append([updates, judged["kl"]])
