@@ -42,6 +42,7 @@ WITH_CHAIN = 10
 """Gradients a datum from which an update is said to have a chain."""
 
 FLOW_BATCH = 1000
+"""Data in an update of a flow: for its time, it makes few updates."""
 
 
 def scaled(method: el.Method, scale: float) -> el.Method:
@@ -146,8 +147,7 @@ def kernel_density(
 ) -> Learned:
     """A Gaussian on each datum, as wide as other data like best."""
     x, held_out = target.sample(N_FIT), target.sample(N_FIT)
-    unit = x.std(0).mean() if x.shape[1] > 2 else 1.0
-    estimates = [GaussianMixture(x, float(h * unit)) for h in BANDWIDTHS]
+    estimates = [GaussianMixture(x, h) for h in BANDWIDTHS]
     best = max(estimates, key=lambda p: p.log_prob(held_out).mean().item())
     return Learned(best, best.sample)
 
@@ -199,7 +199,9 @@ def rivals() -> dict[str, Contestant]:
     They take part in the contest of seconds alone: with equal gradients,
     a package that makes the same updates can win or lose nothing.
     """
-    sys.path.append(str(Path(__file__).parents[1] / "tests/benchmarks"))
+    scripts = str(Path(__file__).parents[1] / "tests/benchmarks")
+    if scripts not in sys.path:
+        sys.path.append(scripts)
     from learners import LEARNERS
 
     modules = {"ebmkit": "ebm", "torchebm": "torchebm"}

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import ebmlearn as el
 from arena import Arena, Contestant, Energy, Learned, Watch
-from contestants import N_FIT, FlowLikelihood
+from contestants import FLOW_BATCH, N_FIT, FlowLikelihood
 from ebmlearn import nets, objectives, posteriors
 from ebmlearn.diagnostics import squared_jump
 from ebmlearn.energy import GRBM, ExactEnergy, Gaussian, GaussianMixture
@@ -40,9 +40,6 @@ LATENTS = 10
 
 BANDWIDTHS = 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0
 """Of the kernel density estimate, in standard deviations of the data."""
-
-FLOW_BATCH = 1000
-"""Data in an update of a flow: for its time, it makes few updates."""
 
 Judged = dict[str, float | None]
 Rates = Callable[..., el.schedules.Schedule]
@@ -288,6 +285,13 @@ def moments(truth: GRBM) -> Gaussian:
     return gaussian(truth.sample(10_000))
 
 
+def taught(method: Any, data: Any, updates: int, own: bool) -> Learned:
+    """Train a method of an energy, maybe with a sampler of its own."""
+    how = {"steps": updates, "batch_size": BATCH}
+    el.fit(method, data, **how, progress=False)
+    return Learned(method.energy, method.sample if own else None)
+
+
 def learner(
     gradients: float,
     make: Callable[[GRBM, GRBM, Rates], el.Method],
@@ -308,14 +312,7 @@ def learner(
         rbm = GRBM(VISIBLE, HIDDEN)
         rbm.match_moments(truth.sample(10_000), std_scale=0.5)
         method = make(rbm, truth, falling(updates, scale))
-        el.fit(
-            method,
-            truth.sample,
-            steps=updates,
-            batch_size=BATCH,
-            progress=False,
-        )
-        return Learned(method.energy, method.sample if own else None)
+        return taught(method, truth.sample, updates, own)
 
     return Contestant(BATCH * gradients, train, budgets=("gradients",))
 
@@ -663,14 +660,7 @@ def tilted(
         digits: Digits, updates: int, scale: float, watch: Watch | None
     ) -> Learned:
         method = make(perceptron(), falling(updates, scale))
-        el.fit(
-            method,
-            digits.train,
-            steps=updates,
-            batch_size=BATCH,
-            progress=False,
-        )
-        return Learned(method.energy, method.sample if own else None)
+        return taught(method, digits.train, updates, own)
 
     return Contestant(BATCH * gradients, train, budgets=("gradients",))
 
