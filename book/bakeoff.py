@@ -22,7 +22,7 @@ stored is not made again.
 
 A row has ``budget``, ``target``, ``contestant``, ``seed``; ``updates`` and
 ``scale``, the factor of the search; ``end``, "done" or "diverged"; what
-the judge of the arena says (`plane_arena.py`, `high_arenas.py`), null for
+the judge of the arena says (`plane_arena.py` and its like), null for
 infinity; and for "seconds" in the plane ``curve``, pairs of updates and
 KL along the run.
 """
@@ -43,8 +43,10 @@ from multiprocessing import get_context
 import torch
 from tqdm import tqdm
 
+import annealed_arena
 import ebmlearn as el
-import high_arenas
+import linear_arena
+import machine_arena
 import plane_arena
 from arena import Arena, Contestant
 from ebmlearn.files import write_whole
@@ -66,11 +68,18 @@ OTHERS = {"zuko": "zuko", "ebmkit": "ebm", "torchebm": "torchebm"}
 TIMED = "T4", "8 Gaussians", "banana"
 """Targets of the contest of seconds, in which all take part."""
 
+BEYOND = {
+    "GRBM, 20-d": machine_arena.grbm,
+    "linear-Gaussian, digits": linear_arena.linear_gaussian,
+    "digits, AIS": annealed_arena.annealed,
+}
+"""Arenas of more than two dimensions, by name."""
+
 KEY = "budget", "target", "contestant", "seed"
 SEARCH = "two moons"
 TARGETS = (
     *(name for name in plane_arena.PLANE_TARGETS if name != SEARCH),
-    *high_arenas.ARENAS,
+    *BEYOND,
 )
 SETTING = {
     "gradients": GRADIENTS,
@@ -90,8 +99,8 @@ finite, or a flow cannot be inverted any more."""
 @cache
 def arena(target: str) -> Arena:
     """By the name of its target."""
-    if target in high_arenas.ARENAS:
-        return high_arenas.ARENAS[target]()
+    if target in BEYOND:
+        return BEYOND[target]()
     return plane_arena.arena(target)
 
 
@@ -172,7 +181,7 @@ def row(
 
 def factor(table: dict, target: str, contestant: str) -> float:
     """What the search found; 1 where nothing was searched."""
-    if target in high_arenas.ARENAS:
+    if target in BEYOND:
         return 1.0
     return table.get("search", {}).get(contestant, {}).get("chosen", 1.0)
 
