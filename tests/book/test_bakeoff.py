@@ -316,6 +316,16 @@ def test_a_row_drawn_by_lot_can_be_made_again(script, table, which):
 
 @pytest.mark.slow
 @pytest.mark.statistical
+@pytest.mark.parametrize(("name", "beyond"), [("cooperative learning", 100.0), ("divergence triangle", 0.1)])
+def test_a_factor_at_the_end_of_the_search_has_no_better_one_beyond(script, table, name, beyond):
+    """The chapter says so of the two methods whose best factor is the last one that was tried."""
+    found = table["search"][name]
+    row = script.row("gradients", script.SEARCH, name, script.SEARCH_SEED, scale=beyond)
+    assert (row["kl"] or math.inf) > found[f"{found['chosen']:g}"]
+
+
+@pytest.mark.slow
+@pytest.mark.statistical
 def test_noise_that_is_too_strong_costs_a_rank(script, table, monkeypatch):
     """A planted bug: √2 times the noise is the temperature 2, and the energy is learned at twice its size."""
 
