@@ -93,7 +93,7 @@ wheel: .venv/.ready ## what may be missing from a wheel, and the command line, w
 	cd _build/wheel && $(THREADS) EBMLEARN_EXPECTED_IN="$(CURDIR)/_build/wheel/env" \
 		env/bin/python -P -m pytest -q -c ../../pyproject.toml -m "not slow" ../../tests/test_package.py ../../tests/commands
 
-bakeoff: .venv/.ready ## every method on the same targets: completes book/bakeoff.json, which has three of five seeds; an hour or two
+bakeoff: .venv/.ready ## every method on the same targets: adds to book/bakeoff.json what it lacks; all of it takes one to two hours
 	$(THREADS) $(BIN)/python book/bakeoff.py
 
 notebooks: .venv/.ready ## run the chapters that changed and store their outputs

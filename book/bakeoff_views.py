@@ -604,7 +604,7 @@ def draw_time(
 def beyond(results: Results, budget: str, target: str) -> str:
     """A line for each contestant in an arena of its own, best first.
 
-    The means over the seeds, and their range: of nats lost (KL); where
+    The medians of the seeds, and their range: of nats lost (KL); where
     the truth is not known of nats that a datum has; where these are only
     bracketed of both ends, lower and upper.
     """
@@ -625,9 +625,10 @@ def beyond(results: Results, budget: str, target: str) -> str:
     for name in names:
         values = [results.of(budget, target, name, f) for f in shown]
         test = results.of(budget, target, name, SAMPLES)
-        first = statistics.fmean(values[0])
+        first = statistics.median_low(values[0])
         cells = "".join(f"{spread(v):23}" for v in values)
-        cells += f"{statistics.fmean(test):.2f}" if max(test) <= 1 else ""
+        middle = statistics.median_low(test)
+        cells += f"{middle:.2f}" if middle <= 1 else ""
         rows.append(
             (sign * first, f"{SHORT.get(name, name):{wide}}{cells}")
         )
@@ -641,9 +642,9 @@ def beyond(results: Results, budget: str, target: str) -> str:
 
 
 def spread(values: list[float]) -> str:
-    """Their mean and range, such as ``0.12 (0.10 to 0.15)``."""
+    """Their median and range, such as ``0.12 (0.10 to 0.15)``."""
     ends = f"({brief(min(values))} to {brief(max(values))})"
-    return f"{brief(statistics.fmean(values))} {ends}"
+    return f"{brief(statistics.median_low(values))} {ends}"
 
 
 def brief(value: float) -> str:
