@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import tables
 from ebmlearn import viz
 
 FILE = Path(__file__).with_name("bakeoff.json")
@@ -299,44 +300,43 @@ def seconds(results: Results, name: str) -> float:
 
 
 def rank_table(results: Results, budget: str, **how: Any) -> str:
-    """Mean ranks by energy and by samples, and their intervals.
+    """Mean ranks by energy and by samples, and their intervals, Markdown.
 
     After them by how much seeds differ (`steady`) and, for equal
     gradients, the seconds. The truth stands above, with its accuracy in
     place of ranks. The last line names who diverged.
     """
-    made = [
+    by_energy, by_samples = (
         ranking(results, budget, field, **how)
         for field in (ENERGY, SAMPLES)
-    ]
-    wide = 1 + max(len(short(name)) for name in made[0].mean)
+    )
     timed = budget == "gradients"
-    head = f"{'energy':11}{'samples':10}{'seeds':>6}"
     accuracy = results.typical(budget, TRUTH, SAMPLES)
-    lines = [
-        f"{'equal ' + budget:{wide}}{head}" + timed * "    s",
-        f"{'truth':{wide + 11}}accuracy {accuracy:.3f}",
-    ]
-    for name in made[0].mean:
-        cells = [
-            f"{part.mean[name]:4.1f} {part.low[name]:.0f}"
-            f"–{part.high[name]:.0f}"
-            for part in made
-        ]
+    head = [f"equal {budget}", "energy", "samples", "seeds", "s"]
+    rows = [["truth", "", f"accuracy {accuracy:.3f}", "", ""]]
+    for name in by_energy.mean:
         factor = steady(results, budget, name)
-        cells += [f"{f'×{factor:.1f}' if factor < 100 else '>×99':>5}"]
-        took = f"{seconds(results, name):5.1f}" if timed else ""
-        lines.append(
-            f"{short(name):{wide}}{cells[0]:11}{cells[1]:10} "
-            f"{cells[2]}{took}"
+        rows.append(
+            [
+                short(name),
+                *(
+                    f"{part.mean[name]:.1f} ({part.low[name]:.0f} to"
+                    f" {part.high[name]:.0f})"
+                    for part in (by_energy, by_samples)
+                ),
+                f"×{factor:.1f}" if factor < 100 else "over ×99",
+                f"{seconds(results, name):.1f}" if timed else "",
+            ]
         )
-    lost = {name: results.lost(budget, name) for name in made[0].mean}
+    wide = len(head) if timed else len(head) - 1
+    made = tables.markdown(head[:wide], [row[:wide] for row in rows])
+    lost = {name: results.lost(budget, name) for name in by_energy.mean}
     ended = [
         f"{short(name)} {n} of {tried}"
         for name, (n, tried) in lost.items()
         if n
     ]
-    return "\n".join([*lines, "diverged: " + (", ".join(ended) or "none")])
+    return f"{made}\n\nDiverged: {', '.join(ended) or 'none'}."
 
 
 # figures
@@ -602,7 +602,8 @@ def draw_time(
 
 
 def beyond(results: Results, budget: str, target: str) -> str:
-    """A line for each contestant in an arena of its own, best first.
+    """A line for each contestant in an arena of its own, best first, in
+    Markdown.
 
     The medians of the seeds, and their range: of nats lost (KL); where
     the truth is not known of nats that a datum has; where these are only
@@ -620,25 +621,17 @@ def beyond(results: Results, budget: str, target: str) -> str:
     elif ENERGY in fields:
         shown, sign = (ENERGY,), 1
     rows = []
-    names = results.names(budget, target)
-    wide = 1 + max(len(target), *(len(SHORT.get(n, n)) for n in names))
-    for name in names:
+    for name in results.names(budget, target):
         values = [results.of(budget, target, name, f) for f in shown]
         test = results.of(budget, target, name, SAMPLES)
-        first = statistics.median_low(values[0])
-        cells = "".join(f"{spread(v):23}" for v in values)
         middle = statistics.median_low(test)
-        cells += f"{middle:.2f}" if middle <= 1 else ""
-        rows.append(
-            (sign * first, f"{SHORT.get(name, name):{wide}}{cells}")
-        )
+        told = f"{middle:.2f}" if middle <= 1 else ""
+        cells = [SHORT.get(name, name), *map(spread, values), told]
+        rows.append((sign * statistics.median_low(values[0]), cells))
     heads = {ENERGY: "KL, nats", "nats_low": "nats, one end"}
     heads |= {"nats_high": "nats, other end"}
-    head = "".join(f"{heads.get(f, f):23}" for f in shown)
-    lines = [f"{target:{wide}}{head}accuracy"]
-    return "\n".join(
-        [*lines, *(line.rstrip() for _, line in sorted(rows))]
-    )
+    head = [target, *(heads.get(f, f) for f in shown), "accuracy"]
+    return tables.markdown(head, [cells for _, cells in sorted(rows)])
 
 
 def spread(values: list[float]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import ledger
 import published
+import tables
 from ebmlearn.evaluate.claims import HERE, VERDICTS, table
 from ledger import Row
 
@@ -81,8 +82,7 @@ def as_html(made: Table, name: str) -> str:
 
 
 def as_markdown(made: Table) -> str:
-    lines = [made.head, ("---",) * len(made.head), *made.rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return tables.markdown(made.head, made.rows)
 
 
 def verdicts(rows: list[Row]) -> Table:

@@ -1,4 +1,5 @@
-"""Tables of long runs, stored beside the scripts that make them."""
+"""Tables of long runs, stored beside the scripts that make them, and how
+pages show them."""
 
 import json
 import pathlib
@@ -8,6 +9,7 @@ from itertools import product
 from typing import Any
 
 import torch
+from IPython.display import publish_display_data
 
 from ebmlearn.commands import measured
 
@@ -128,6 +130,17 @@ def columns(
         line = [f"{t:{'<' if k else '>'}{w}}" for t, w, k in parts]
         lines.append("  ".join(line).rstrip())
     return "\n".join(lines)
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of text in Markdown, which a phone can show."""
+    lines = [head, ("---",) * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def show(text: str) -> None:
+    """Markdown, as the output of a cell."""
+    publish_display_data({"text/markdown": text})
 
 
 def _short(value: Any) -> str:

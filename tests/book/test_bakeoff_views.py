@@ -81,15 +81,22 @@ def test_the_ranking_leaves_the_truth_out_and_has_the_best_first():
     assert ranking.low["better"] < 1.25 < ranking.high["better"]
 
 
+def cells(table: str) -> list[list[str]]:
+    """Of a table in Markdown, line by line."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+
+
 def test_a_table_has_a_line_for_each_and_says_who_diverged():
     results = made(THREE)
     for row in results.runs["seconds", "t0", "lost"][:2]:
         row["end"] = "diverged"
-    lines = views.rank_table(results, "seconds").splitlines()
-    assert [line.split()[0] for line in lines[2:-1]] == ["better", "steady", "lost"]
-    assert " ".join(lines[1].split()) == "truth accuracy 0.000" and lines[-1] == "diverged: lost 2 of 6"
-    assert lines[2].split()[-1] == "×1.0" and lines[4].split()[-1] == ">×99"
-    assert "oracle" not in "".join(lines)
+    table, ended = views.rank_table(results, "seconds").split("\n\n")
+    head, _, *lines = cells(table)
+    assert head == ["equal seconds", "energy", "samples", "seeds"]
+    assert [line[0] for line in lines] == ["truth", "better", "steady", "lost"]
+    assert lines[0][2] == "accuracy 0.000" and ended == "Diverged: lost 2 of 6."
+    assert lines[1][-1] == "×1.0" and lines[3][-1] == "over ×99"
+    assert "oracle" not in table
 
 
 def test_seeds_differ_by_a_factor_and_a_run_has_seconds():
@@ -173,7 +180,7 @@ def test_names_that_nobody_knows_are_kept():
 
 
 def arena(**fields: tuple[float, float]) -> views.Results:
-    """An arena of its own: numbers of two contestants at seed 0, then 1 and 4 more, so that the median is not the mean."""
+    """An arena of its own: two contestants whose numbers are 1 and 4 more at later seeds: no mean is a median."""
     runs = [
         {"budget": "gradients", "target": "digits", "contestant": name, "seed": seed, "accuracy": 0.75}
         | {field: both[i] + seed**2 for field, both in fields.items()}
@@ -197,10 +204,10 @@ def arena(**fields: tuple[float, float]) -> views.Results:
 )
 def test_beyond_the_plane_the_better_one_is_above(fields, best, line):
     results = arena(**fields)
-    head, first, second = views.beyond(results, "gradients", "digits").splitlines()
-    assert head.split()[0] == "digits" and head.split()[-1] == "accuracy"
-    assert first.split()[0] == best and second.split()[0] != best
-    assert " ".join(first.split()) == line
+    head, _, first, second = cells(views.beyond(results, "gradients", "digits"))
+    assert head[0] == "digits" and head[-1] == "accuracy"
+    assert first[0] == best and second[0] != best
+    assert " ".join(first) == line
 
 
 # what is stored
