@@ -180,7 +180,7 @@ def test_names_that_nobody_knows_are_kept():
 
 
 def arena(**fields: tuple[float, float]) -> views.Results:
-    """An arena of its own: two contestants whose numbers are 1 and 4 more at later seeds: no mean is a median."""
+    """An arena of its own: two contestants, whose medians over three seeds are not their means."""
     runs = [
         {"budget": "gradients", "target": "digits", "contestant": name, "seed": seed, "accuracy": 0.75}
         | {field: both[i] + seed**2 for field, both in fields.items()}
