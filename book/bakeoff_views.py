@@ -320,8 +320,8 @@ def rank_table(results: Results, budget: str, **how: Any) -> str:
             [
                 short(name),
                 *(
-                    f"{part.mean[name]:.1f} ({part.low[name]:.0f} to"
-                    f" {part.high[name]:.0f})"
+                    f"{part.mean[name]:.1f} ({part.low[name]:.0f}–"
+                    f"{part.high[name]:.0f})"
                     for part in (by_energy, by_samples)
                 ),
                 f"×{factor:.1f}" if factor < 100 else "over ×99",
