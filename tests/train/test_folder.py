@@ -313,8 +313,19 @@ def test_a_folder_below_a_file_is_an_error(tmp_path):
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
+@pytest.fixture
+def not_ignored():
+    """Under nohup a process ignores SIGHUP, and so would `fit`."""
+    ignored = {n: signal.SIG_IGN for n in SIGNALS if signal.getsignal(n) is signal.SIG_IGN}
+    for n in ignored:
+        signal.signal(n, signal.SIG_DFL)
+    yield
+    for n, action in ignored.items():
+        signal.signal(n, action)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_the_step_saves_and_resumes_exactly(tmp_path, number, undisturbed):
+def test_a_signal_ends_the_step_saves_and_resumes_exactly(tmp_path, number, undisturbed, not_ignored):
     before = [signal.getsignal(n) for n in SIGNALS]
     with pytest.raises(Stopped, match=r"after step 5 of 12; saved in .*05\.pt.*resume=True") as stop:
         fit(make(), **RUN, out=tmp_path, hooks=[at(5, lambda: os.kill(os.getpid(), number))])
