@@ -339,6 +339,25 @@ def rank_table(results: Results, budget: str, **how: Any) -> str:
     return f"{made}\n\nDiverged: {', '.join(ended) or 'none'}."
 
 
+def target_table(results: Results, budget: str) -> str:
+    """Median divergences in nats on each target, in Markdown, in the order
+    of mean ranks."""
+    targets = results.plane(budget)
+    rows = [
+        [short(name)]
+        + [nats(results.median(budget, t, name, ENERGY)) for t in targets]
+        for name in ranking(results, budget, ENERGY, n=2).mean
+    ]
+    return tables.markdown([f"equal {budget}, KL", *targets], rows)
+
+
+def nats(value: float) -> str:
+    """Two digits or so; ∞ where most runs diverged."""
+    if value >= 100:
+        return "over 100" if value < math.inf else "∞"
+    return f"{value:.{3 if value < 0.1 else 2 if value < 10 else 0}f}"
+
+
 # figures
 
 

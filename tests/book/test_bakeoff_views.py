@@ -99,6 +99,13 @@ def test_a_table_has_a_line_for_each_and_says_who_diverged():
     assert "oracle" not in table
 
 
+def test_divergences_are_shown_target_by_target_in_the_order_of_ranks():
+    head, _, *lines = cells(views.target_table(made(THREE), "seconds"))
+    assert head == ["equal seconds, KL", "t0", "t1"]
+    assert lines == [["better", "0.20", "1.00"], ["steady", "1.10", "1.00"], ["lost", "∞", "5.00"]]
+    assert [views.nats(value) for value in (0.0123, 12.3, 100.0)] == ["0.012", "12", "over 100"]
+
+
 def test_seeds_differ_by_a_factor_and_a_run_has_seconds():
     runs = made({"steady": [[1.0, 2.0], [1.0, 6.0], [1.0, 4.0]]}).record["runs"]
     for row in runs:
