@@ -84,6 +84,13 @@ SHORTER = {
 }
 """Beside the name of a package."""
 
+COLUMNS = {
+    "8 Gaussians": "eight",
+    "25 Gaussians": "lattice",
+    "checkerboard": "board",
+}
+"""Of a table with all targets, which has to fit on a phone."""
+
 ENERGY, SAMPLES = "kl", "accuracy"
 """What a run is ranked by: the divergence of its density, the accuracy
 of a classifier that tells its samples from data."""
@@ -348,7 +355,8 @@ def target_table(results: Results, budget: str) -> str:
         + [nats(results.median(budget, t, name, ENERGY)) for t in targets]
         for name in ranking(results, budget, ENERGY, n=2).mean
     ]
-    return tables.markdown([f"equal {budget}, KL", *targets], rows)
+    heads = [COLUMNS.get(target, target) for target in targets]
+    return tables.markdown(["KL", *heads], rows)
 
 
 def nats(value: float) -> str:
