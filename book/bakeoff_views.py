@@ -360,10 +360,11 @@ def target_table(results: Results, budget: str) -> str:
 
 
 def nats(value: float) -> str:
-    """Two digits or so; ∞ where most runs diverged."""
+    """As `brief`, and a digit more where little is lost; ∞ where most runs
+    diverged."""
     if value >= 100:
         return "over 100" if value < math.inf else "∞"
-    return f"{value:.{3 if value < 0.1 else 2 if value < 10 else 0}f}"
+    return f"{value:.3f}" if value < 0.1 else brief(value)
 
 
 # figures

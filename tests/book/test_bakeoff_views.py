@@ -103,7 +103,7 @@ def test_divergences_are_shown_target_by_target_in_the_order_of_ranks():
     head, _, *lines = cells(views.target_table(made(THREE), "seconds"))
     assert head == ["KL", "t0", "t1"]
     assert lines == [["better", "0.20", "1.00"], ["steady", "1.10", "1.00"], ["lost", "∞", "5.00"]]
-    assert [views.nats(value) for value in (0.0123, 12.3, 100.0)] == ["0.012", "12", "over 100"]
+    assert [views.nats(value) for value in (0.0123, 12.3, 100.0)] == ["0.012", "12.3", "over 100"]
 
 
 def test_seeds_differ_by_a_factor_and_a_run_has_seconds():
