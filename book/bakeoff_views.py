@@ -654,7 +654,7 @@ def beyond(results: Results, budget: str, target: str) -> str:
         test = results.of(budget, target, name, SAMPLES)
         middle = statistics.median_low(test)
         told = f"{middle:.2f}" if middle <= 1 else ""
-        cells = [SHORT.get(name, name), *map(spread, values), told]
+        cells = [short(name), *map(spread, values), told]
         rows.append((sign * statistics.median_low(values[0]), cells))
     heads = {ENERGY: "KL, nats", "nats_low": "nats, one end"}
     heads |= {"nats_high": "nats, other end"}

@@ -9,7 +9,6 @@ from itertools import product
 from typing import Any
 
 import torch
-from IPython.display import publish_display_data
 
 from ebmlearn.commands import measured
 
@@ -140,6 +139,9 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def show(text: str) -> None:
     """Markdown, as the output of a cell."""
+    # here, because scripts of long runs import this file and show nothing
+    from IPython.display import publish_display_data
+
     publish_display_data({"text/markdown": text})
 
 
